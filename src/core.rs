@@ -1,0 +1,12 @@
+//! The pure heart: what jobs, videos and events are, and how they are told
+//! exactly once. Nothing here does I/O, reads a clock or draws a random number.
+
+pub mod event;
+pub mod glob;
+pub mod histogram;
+pub mod job;
+pub mod memory;
+pub mod poll;
+pub mod text;
+pub mod video;
+pub mod view;

@@ -1,0 +1,51 @@
+//! Lists of globs as the configuration has them: `*` and `?`, and a leading `!`
+//! takes away. The last pattern that matches decides.
+
+use wildmatch::WildMatch;
+
+/// An ordered list of patterns.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Globs(Vec<Pattern>);
+
+#[derive(Debug, Clone, PartialEq)]
+struct Pattern {
+    adds: bool,
+    matcher: WildMatch,
+}
+
+impl Globs {
+    pub fn new<S: AsRef<str>>(patterns: impl IntoIterator<Item = S>) -> Self {
+        Self(
+            patterns
+                .into_iter()
+                .map(|pattern| {
+                    let pattern = pattern.as_ref();
+                    let (adds, glob) = match pattern.strip_prefix('!') {
+                        Some(rest) => (false, rest),
+                        None => (true, pattern),
+                    };
+                    Pattern { adds, matcher: WildMatch::new(glob) }
+                })
+                .collect(),
+        )
+    }
+
+    pub fn matches(&self, text: &str) -> bool {
+        self.0.iter().rev().find(|p| p.matcher.matches(text)).is_some_and(|p| p.adds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Globs;
+
+    #[test]
+    fn the_last_matching_pattern_decides() {
+        let globs = Globs::new(["*", "!job.completed"]);
+        assert!(globs.matches("job.failed"));
+        assert!(!globs.matches("job.completed"));
+        assert!(Globs::new(["*", "!job.*", "job.failed"]).matches("job.failed"));
+        assert!(!Globs::new(["video-*"]).matches("email"));
+        assert!(!Globs::default().matches("anything"));
+    }
+}

@@ -1,0 +1,35 @@
+//! The kinds of polls. A closed set: it is a metric's label and a key of `[poll]`.
+
+use std::fmt;
+
+/// One thing that is asked of an instance again and again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PollKind {
+    /// Jobs of every type and state.
+    Jobs,
+    /// The newest videos, and those not yet published.
+    Videos,
+    /// All videos.
+    VideosFull,
+    /// Version and configuration.
+    Config,
+}
+
+impl PollKind {
+    pub const ALL: [Self; 4] = [Self::Jobs, Self::Videos, Self::VideosFull, Self::Config];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Jobs => "jobs",
+            Self::Videos => "videos",
+            Self::VideosFull => "videos_full",
+            Self::Config => "config",
+        }
+    }
+}
+
+impl fmt::Display for PollKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,53 @@
+//! What metrics and pages show of an instance: pictures of committed memory,
+//! replaced whole after each poll.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::histogram::Histogram;
+use super::job::{JobType, Pending};
+
+/// The jobs of one instance.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct JobsView {
+    /// Totals that the instance keeps.
+    pub listed_completed: u64,
+    pub listed_failed: u64,
+    /// By job type; a type once known stays.
+    pub types: BTreeMap<JobType, JobTypeView>,
+}
+
+/// The jobs of one type. Counters never go down; gauges are those of the last poll.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct JobTypeView {
+    pub completed: u64,
+    /// Failed of themselves; cancelled ones are among them.
+    pub failed: u64,
+    /// Failed only because their child did.
+    pub cascaded: u64,
+    pub unaccounted: u64,
+    pub recovered: u64,
+    /// A state once seen stays, as 0.
+    pub pending: BTreeMap<Pending, u64>,
+    /// Due time of the oldest that waits.
+    pub oldest_waiting: Option<Timestamp>,
+    /// Start of the oldest that runs.
+    pub oldest_active: Option<Timestamp>,
+    /// Completed jobs of followed types: due → processed, processed → finished.
+    pub wait: Histogram,
+    pub run: Histogram,
+}
+
+/// The videos of one instance.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct VideosView {
+    pub published_total: u64,
+    /// By privacy and state, in snake case.
+    pub videos: BTreeMap<(&'static str, &'static str), u64>,
+    pub last_published: Option<Timestamp>,
+    /// By state that should pass.
+    pub oldest_in_state: BTreeMap<&'static str, Timestamp>,
+    /// Created → first ready.
+    pub ready: Histogram,
+}

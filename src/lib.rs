@@ -1,0 +1,6 @@
+//! tubewarden watches PeerTube instances from outside and tells every job and
+//! every video exactly once. The modules, in reading order:
+//!
+//! - [`core`]: what is true of jobs, videos and events. Pure: no clock, no I/O.
+
+pub mod core;
