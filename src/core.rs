@@ -5,6 +5,7 @@ pub mod event;
 pub mod glob;
 pub mod histogram;
 pub mod job;
+pub mod job_sync;
 pub mod memory;
 pub mod poll;
 pub mod text;
