@@ -1,0 +1,1 @@
+//! Work for the queues of an instance.
