@@ -75,10 +75,14 @@ fn all_that_is_wrong_is_told_at_once_file_by_file_from_the_top() {
 
 #[test]
 fn columns_count_characters() {
-    let directory = files(&[("config.toml", "log = { level = 'info', \"größe\" = 1 }\n")]);
+    let directory = files(&[("config.toml", "log = { \"größe\" = 1, colour = 'red' }\n")]);
+    let known = "unknown key; known here: events, format, level";
     assert_eq!(
         refused(&directory),
-        [r#"config.toml: line 1, column 25: log."größe": unknown key; known here: events, format, level"#]
+        [
+            format!("config.toml: line 1, column 9: log.\"größe\": {known}"),
+            format!("config.toml: line 1, column 22: log.colour: {known}"),
+        ]
     );
 }
 
