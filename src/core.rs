@@ -1,6 +1,7 @@
 //! The pure heart: what jobs, videos and events are, and how they are told
 //! exactly once. Nothing here does I/O, reads a clock or draws a random number.
 
+pub mod cron;
 pub mod event;
 pub mod glob;
 pub mod histogram;

@@ -2,5 +2,7 @@
 //! every video exactly once. The modules, in reading order:
 //!
 //! - [`core`]: what is true of jobs, videos and events. Pure: no clock, no I/O.
+//! - [`config`]: the TOML as written in, a configuration that cannot be wrong out.
 
+pub mod config;
 pub mod core;
