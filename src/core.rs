@@ -7,6 +7,7 @@ pub mod histogram;
 pub mod job;
 pub mod memory;
 pub mod poll;
+pub mod tell;
 pub mod text;
 pub mod video;
 pub mod view;
