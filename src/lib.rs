@@ -3,6 +3,8 @@
 //!
 //! - [`core`]: what is true of jobs, videos and events. Pure: no clock, no I/O.
 //! - [`store`]: what was learnt and told, kept in one file.
+//! - [`log`]: every event of the program as one safe line.
 
 pub mod core;
+pub mod log;
 pub mod store;
