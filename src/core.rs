@@ -9,6 +9,7 @@ pub mod job;
 pub mod job_sync;
 pub mod memory;
 pub mod poll;
+pub mod tell;
 pub mod text;
 pub mod video;
 pub mod view;

@@ -3,6 +3,10 @@
 //!
 //! - [`core`]: what is true of jobs, videos and events. Pure: no clock, no I/O.
 //! - [`config`]: the TOML as written in, a configuration that cannot be wrong out.
+//! - [`store`]: what was learnt and told, kept in one file.
+//! - [`log`]: every event of the program as one safe line.
 
 pub mod config;
 pub mod core;
+pub mod log;
+pub mod store;

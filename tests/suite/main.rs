@@ -2,3 +2,4 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected is to fail at once")]
 
 mod config;
+mod store;
