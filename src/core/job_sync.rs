@@ -215,6 +215,7 @@ impl<A: Ask + Send> Poll<'_, A> {
                 retried: row.error.is_some() || known.is_some_and(|job| job.retried),
                 parent: row.parent.clone(),
                 absent: 0,
+                last_seen: None,
             },
         );
     }

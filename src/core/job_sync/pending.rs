@@ -232,6 +232,7 @@ impl<A: Ask + Send> Poll<'_, A> {
                 let mut job = job.clone();
                 job.state = Pending::Waiting;
                 job.absent = 0;
+                job.last_seen = None;
                 self.pending.insert(key, job);
             }
         }

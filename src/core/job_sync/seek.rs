@@ -3,12 +3,14 @@
 //!
 //! A page from `start` is cut from the first `start + 101` jobs by finish. If none
 //! of its rows is older than the sought one, that lies deeper (or is what the cut
-//! drops); if none is newer, shallower; if it stands between the two and isn't
-//! there, it is not in the list. Ties hide rows, so every comparison is strict.
+//! drops); if none is newer, shallower. If it stands between the two and isn't
+//! there, it is not in the list, provided that the page reaches back, by finish, to
+//! when the job was last known not to have ended. Ties hide rows, so every
+//! comparison is strict.
 
 use jiff::Timestamp;
 
-use super::{Ask, PAGE, Poll, STEP};
+use super::{Ask, CLOCK_GRAIN, PAGE, Poll, STEP};
 use crate::core::job::{JobKey, JobType, JobsPage};
 
 /// Questions that seeking may ask in one poll; what is left is sought in the next.
@@ -33,7 +35,7 @@ struct Place {
 /// A job that is sought: one that was pending, or a number that was passed over.
 #[derive(Debug, Clone)]
 enum Target {
-    Known(JobKey),
+    Known { key: JobKey, unfinished_at: Timestamp },
     Hole { job_type: JobType, number: u64, after: Timestamp, before: Timestamp },
 }
 
@@ -62,14 +64,14 @@ impl Probe {
 impl Target {
     fn job_type(&self) -> &JobType {
         match self {
-            Self::Known(key) => &key.job_type,
+            Self::Known { key, .. } => &key.job_type,
             Self::Hole { job_type, .. } => job_type,
         }
     }
 
     fn is_before(&self, place: &Place) -> bool {
         match self {
-            Self::Known(key) => place.created_at > key.created_at,
+            Self::Known { key, .. } => place.created_at > key.created_at,
             Self::Hole { number, before, .. } => {
                 place.number.is_some_and(|other| other > *number) || place.created_at > *before
             }
@@ -78,16 +80,24 @@ impl Target {
 
     fn is_after(&self, place: &Place) -> bool {
         match self {
-            Self::Known(key) => place.created_at < key.created_at,
+            Self::Known { key, .. } => place.created_at < key.created_at,
             Self::Hole { number, after, .. } => {
                 place.number.is_some_and(|other| other < *number) || place.created_at < *after
             }
         }
     }
 
+    /// It had not finished before this.
+    fn unfinished_at(&self) -> Timestamp {
+        match self {
+            Self::Known { unfinished_at, .. } => *unfinished_at,
+            Self::Hole { after, .. } => *after,
+        }
+    }
+
     fn created_about(&self) -> Timestamp {
         match self {
-            Self::Known(key) => key.created_at,
+            Self::Known { key, .. } => key.created_at,
             Self::Hole { after, .. } => *after,
         }
     }
@@ -122,11 +132,15 @@ impl<A: Ask + Send> Poll<'_, A> {
 
     fn targets(&self) -> Vec<Target> {
         let now = self.now();
-        let known = self.before.pending.keys().filter(|key| {
+        let last_poll = self.before.meta.last_poll.unwrap_or(now);
+        let known = self.before.pending.iter().filter(|(key, _)| {
             // Recurring jobs are made anew when the server starts: the old ones vanish.
             !self.is_tallied(&key.job_type) && key.recurring_due().is_none_or(|due| due <= now)
         });
-        let known = known.cloned().map(Target::Known);
+        let known = known.map(|(key, job)| {
+            let seen = job.last_seen.unwrap_or(last_poll);
+            Target::Known { key: key.clone(), unfinished_at: seen.saturating_sub(CLOCK_GRAIN).unwrap_or(seen) }
+        });
         let holes = self.before.types.iter().flat_map(|(job_type, known)| {
             known.holes.iter().map(move |(number, hole)| Target::Hole {
                 job_type: job_type.clone(),
@@ -140,7 +154,7 @@ impl<A: Ask + Send> Poll<'_, A> {
 
     fn is_found(&self, target: &Target) -> bool {
         match target {
-            Target::Known(key) => self.pending.contains_key(key) || self.finished.contains_key(key),
+            Target::Known { key, .. } => self.pending.contains_key(key) || self.finished.contains_key(key),
             Target::Hole { job_type, number, .. } => {
                 self.numbers.get(job_type).is_some_and(|numbers| numbers.contains_key(number))
             }
@@ -149,7 +163,7 @@ impl<A: Ask + Send> Poll<'_, A> {
 
     fn note_absent(&mut self, target: &Target) {
         match target {
-            Target::Known(key) => {
+            Target::Known { key, .. } => {
                 self.proven_absent.insert(key.clone());
             }
             Target::Hole { job_type, number, .. } => {
@@ -170,13 +184,20 @@ impl<A: Ask + Send> Poll<'_, A> {
             let older = probe.rows.iter().any(|place| target.is_after(place));
             let strictly_newer = probe.rows.iter().all(|place| target.is_before(place));
             let strictly_older = probe.rows.iter().all(|place| target.is_after(place));
-            let at_the_end = probe.start + PAGE >= probe.total && !probe.rows.is_empty();
+            let all_asked = probe.start + PAGE >= probe.total && !probe.rows.is_empty();
+            let reaches_back =
+                all_asked || probe.first_finished.is_some_and(|finished| finished < target.unfinished_at());
             if probe.is_whole()
-                || (newer && older)
-                || (at_the_end && strictly_newer)
-                || (probe.start == 0 && strictly_older)
+                || (newer && older && reaches_back)
+                || (all_asked && strictly_newer)
+                || (probe.start == 0 && strictly_older && reaches_back)
             {
                 return Verdict::Absent;
+            }
+            if newer && older {
+                // It would be here, had this page reached back far enough.
+                low = Some(low.filter(|low| low.start >= probe.start).unwrap_or(probe));
+                continue;
             }
             if probe.rows.is_empty() || older {
                 high = Some(high.map_or(probe.start, |high| high.min(probe.start)));

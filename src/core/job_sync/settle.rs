@@ -186,6 +186,7 @@ impl<A: Ask + Send> Poll<'_, A> {
                 continue;
             }
             let mut job = job.clone();
+            job.last_seen = job.last_seen.or(self.before.meta.last_poll);
             if self.proven_absent.contains(key) && self.pending_is_complete(&key.job_type) {
                 job.absent += 1;
             }
