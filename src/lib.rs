@@ -2,5 +2,7 @@
 //! every video exactly once. The modules, in reading order:
 //!
 //! - [`core`]: what is true of jobs, videos and events. Pure: no clock, no I/O.
+//! - [`metrics`]: what is measured, and how it is written down for a scraper.
 
 pub mod core;
+pub mod metrics;
