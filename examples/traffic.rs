@@ -64,7 +64,7 @@ fn run(case: &Case, seed: u64) {
         let from = start + warm + Duration::from_secs(20 * 60);
         from..from + Duration::from_secs(minutes * 60)
     });
-    let mut at = start + warm;
+    let mut at = start + warm + Duration::from_secs(30);
     while at < end + Duration::from_secs(600) {
         jobs.advance_to(at);
         if !outage.as_ref().is_some_and(|outage| outage.contains(&at)) {

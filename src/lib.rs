@@ -4,9 +4,13 @@
 //! - [`core`]: what is true of jobs, videos and events. Pure: no clock, no I/O.
 //! - [`config`]: the TOML as written in, a configuration that cannot be wrong out.
 //! - [`store`]: what was learnt and told, kept in one file.
+//! - [`metrics`]: all that Prometheus reads.
+//! - [`http`]: the listener that serves it.
 //! - [`log`]: every event of the program as one safe line.
 
 pub mod config;
 pub mod core;
+pub mod http;
 pub mod log;
+pub mod metrics;
 pub mod store;

@@ -115,6 +115,7 @@ pub async fn sync<A: Ask + Send>(
     poll.ask_failed().await?;
     poll.ask_completed().await?;
     poll.close_long_lists().await?;
+    poll.trace_tallies().await?;
     poll.seek_missing().await?;
     Ok(poll.settle())
 }
@@ -215,6 +216,7 @@ impl<A: Ask + Send> Poll<'_, A> {
                 retried: row.error.is_some() || known.is_some_and(|job| job.retried),
                 parent: row.parent.clone(),
                 absent: 0,
+                sought: 0,
                 last_seen: None,
             },
         );

@@ -9,7 +9,7 @@ use super::{Ask, MOST_PAGES, PAGE, Poll, STEP};
 use crate::core::job::{JobList, JobType, JobsPage, Order};
 
 /// Enough rows to see the highest number among jobs that end at the same time.
-const SAMPLE: u64 = 15;
+pub(super) const SAMPLE: u64 = 15;
 
 impl<A: Ask + Send> Poll<'_, A> {
     pub(super) async fn ask_failed(&mut self) -> Result<(), A::Error> {

@@ -113,6 +113,8 @@ pub(super) struct PendingJob {
     pub parent: Option<String>,
     /// Polls in a row that proved it to be nowhere.
     pub absent: u8,
+    /// Polls in a row that didn't meet it.
+    pub sought: u8,
     /// The poll that saw it last, once one has not.
     pub last_seen: Option<Timestamp>,
 }

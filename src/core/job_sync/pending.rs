@@ -10,6 +10,8 @@ use crate::core::job::{JobKey, JobList, JobType, JobsPage, Order, Pending};
 
 /// Enough for the recurring jobs that always stand in the delayed list.
 const SHORT: u64 = 15;
+/// Where pages of the ended jobs begin that look for those who left a long list.
+const DEEPER: [u64; 2] = [100, 300];
 /// By how much a long list may have grown since it was last asked.
 const GROWTH: u64 = 60;
 
@@ -34,6 +36,8 @@ pub(super) struct LongList {
     pub job_type: JobType,
     pub total: u64,
     pub date: Timestamp,
+    /// All of it was asked for, and some rows hid.
+    pub walked: bool,
 }
 
 impl ListSeen {
@@ -144,12 +148,22 @@ impl<A: Ask + Send> Poll<'_, A> {
             let last = self.before.meta.last_poll.and_then(|last| last.saturating_sub(CLOCK_GRAIN).ok());
             let reaches_back = last.is_some_and(|last| page.rows.iter().any(|row| row.key.created_at < last));
             if page.total <= start + PAGE && reaches_back {
-                self.long.push(LongList { job_type: job_type.clone(), total: page.total, date: page.date });
+                self.long.push(LongList {
+                    job_type: job_type.clone(),
+                    total: page.total,
+                    date: page.date,
+                    walked: false,
+                });
                 return Ok(());
             }
         }
         if self.walk_pending(list, Some(job_type)).await? {
             seen.complete.insert(job_type.clone());
+        } else if state == Pending::Waiting
+            && let Some(total) = seen.totals.get(job_type).copied()
+        {
+            let date = self.now();
+            self.long.push(LongList { job_type: job_type.clone(), total, date, walked: true });
         }
         Ok(())
     }
@@ -178,18 +192,22 @@ impl<A: Ask + Send> Poll<'_, A> {
     /// Asked after the lists of ended jobs, so that who left a long list is known.
     pub(super) async fn close_long_lists(&mut self) -> Result<(), A::Error> {
         for long in std::mem::take(&mut self.long) {
-            if !self.adds_up(&long) {
-                // Somebody left unseen: the page before the first of its ended jobs may
-                // show who, far cheaper than the whole list.
-                let scope = self.scope(&long.job_type);
-                self.completed_page(scope.as_ref(), STEP).await?;
+            // Where somebody left unseen, the oldest among more of the ended jobs may show
+            // who, far cheaper than the whole list.
+            let scope = self.scope(&long.job_type);
+            for start in DEEPER {
+                if !long.walked && !self.adds_up(&long) {
+                    self.completed_page(scope.as_ref(), start).await?;
+                }
             }
-            let complete = if self.adds_up(&long) {
+            let mut complete = false;
+            if !long.walked && !self.adds_up(&long) {
+                complete = self.walk_pending(JobList::Waiting, Some(&long.job_type)).await?;
+            }
+            if !complete && self.adds_up(&long) {
                 self.keep_waiting(&long.job_type);
-                true
-            } else {
-                self.walk_pending(JobList::Waiting, Some(&long.job_type)).await?
-            };
+                complete = true;
+            }
             if complete && let Some(seen) = self.lists.get_mut(&Pending::Waiting) {
                 seen.complete.insert(long.job_type.clone());
             }
@@ -232,6 +250,7 @@ impl<A: Ask + Send> Poll<'_, A> {
                 let mut job = job.clone();
                 job.state = Pending::Waiting;
                 job.absent = 0;
+                job.sought = 0;
                 job.last_seen = None;
                 self.pending.insert(key, job);
             }

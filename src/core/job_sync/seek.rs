@@ -116,7 +116,7 @@ impl<A: Ask + Send> Poll<'_, A> {
                         self.note_absent(&target);
                         break;
                     }
-                    Verdict::Look(start) if budget > 0 => {
+                    Verdict::Look(start) if budget > 0 && self.is_worth_asking(&target) => {
                         budget -= 1;
                         let scope = self.scope(&job_type);
                         if self.completed_page(scope.as_ref(), start).await?.is_none() {
@@ -159,6 +159,15 @@ impl<A: Ask + Send> Poll<'_, A> {
                 self.numbers.get(job_type).is_some_and(|numbers| numbers.contains_key(number))
             }
         }
+    }
+
+    /// What hid in several polls running is asked for seldom: the list must change first.
+    fn is_worth_asking(&self, target: &Target) -> bool {
+        let sought = match target {
+            Target::Known { key, .. } => self.before.pending.get(key).map_or(0, |job| job.sought),
+            Target::Hole { .. } => 0,
+        };
+        sought < 3 || sought % 8 == 0
     }
 
     fn note_absent(&mut self, target: &Target) {

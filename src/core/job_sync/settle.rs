@@ -14,6 +14,8 @@ use crate::core::job::{Failure, JobKey, JobList, JobRow, JobType, Payload, Pendi
 /// A missing job is unaccounted when this many polls running proved it to be nowhere:
 /// one that is tried again moves backward through the lists, and may slip by.
 const PATIENCE: u8 = 3;
+/// Where no proof can be had, this many polls that didn't meet it have to do.
+const LONG_PATIENCE: u8 = 30;
 /// The server keeps this many failed jobs of a type.
 const FAILED_KEPT: usize = 10;
 /// How long a lost job may still turn up: longer than any list keeps one.
@@ -152,8 +154,8 @@ impl<A: Ask + Send> Poll<'_, A> {
     }
 
     /// Types of which failed jobs may have been purged unseen: as many rows as are
-    /// kept, and none of them known. Where the type's missing jobs or holes tell of
-    /// each that is lost, these are counted, one by one, instead.
+    /// kept, and none of them known. Where the type's numbers tell of each job that is
+    /// lost, these are counted, one by one, instead.
     fn gaps(&self) -> BTreeSet<JobType> {
         let first_poll = self.memory.meta.first_poll.unwrap_or(Timestamp::UNIX_EPOCH);
         let mut rows: BTreeMap<&JobType, (usize, usize)> = BTreeMap::new();
@@ -164,12 +166,10 @@ impl<A: Ask + Send> Poll<'_, A> {
             *known += usize::from(at < first_poll || self.settled.contains(&key.fingerprint()));
         }
         let full = rows.into_iter().filter(|(_, (all, known))| *all >= FAILED_KEPT && *known == 0);
-        full.map(|(job_type, _)| job_type.clone()).filter(|job_type| !self.is_told_singly(job_type)).collect()
-    }
-
-    fn is_told_singly(&self, job_type: &JobType) -> bool {
-        let numbered = !self.is_tallied(job_type) && self.has_whole_numbers(job_type);
-        numbered || self.proven_absent.iter().any(|key| key.job_type == *job_type)
+        full.map(|(job_type, _)| job_type)
+            .filter(|job_type| self.is_tallied(job_type) || !self.has_whole_numbers(job_type))
+            .cloned()
+            .collect()
     }
 
     /// What is pending now, and what was and is sought still.
@@ -187,10 +187,11 @@ impl<A: Ask + Send> Poll<'_, A> {
             }
             let mut job = job.clone();
             job.last_seen = job.last_seen.or(self.before.meta.last_poll);
+            job.sought += 1;
             if self.proven_absent.contains(key) && self.pending_is_complete(&key.job_type) {
                 job.absent += 1;
             }
-            if job.absent < PATIENCE {
+            if job.absent < PATIENCE && job.sought < LONG_PATIENCE {
                 pending.insert(key.clone(), job);
             } else if recurring.is_none() {
                 self.memory.type_mut(&key.job_type).unaccounted += 1;

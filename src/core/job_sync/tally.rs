@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::finished::SAMPLE;
 use super::memory::{Hole, Tally, TypeMemory};
 use super::settle::unaccounted;
 use super::{Ask, Poll, Told, policy};
-use crate::core::job::{JobKey, JobType};
+use crate::core::job::{JobKey, JobList, JobType, Order};
 
 /// Jobs made at the same time may get their numbers in another order.
 const DISORDER: SignedDuration = SignedDuration::from_secs(5);
@@ -79,6 +80,18 @@ impl<A: Ask + Send> Poll<'_, A> {
                 known.highest = self.covered.contains(&name).then_some((0, now));
             }
         }
+    }
+
+    /// Looks for a trace of those that are gone from the pending ones and not on any
+    /// page, before they are taken for lost.
+    pub(super) async fn trace_tallies(&mut self) -> Result<(), A::Error> {
+        for (name, known) in &self.before.types {
+            let doubtful = known.tally.as_ref().is_some_and(|tally| tally.doubt + 1 >= PATIENCE);
+            if doubtful && self.is_tallied(name) && !self.finished.keys().any(|key| key.job_type == *name) {
+                self.page(JobList::Completed, Some(name), 0, SAMPLE, Order::NewestFirst).await?;
+            }
+        }
+        Ok(())
     }
 
     fn renew_tally(&mut self, name: &JobType, now: Timestamp, first: bool, told: &mut Vec<Told>) {

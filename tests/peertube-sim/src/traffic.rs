@@ -187,7 +187,9 @@ impl Source<'_> {
     /// So many transcodes at the beginning, then others.
     fn backlog(&mut self, first: usize, hourly: f64, shortest: f64, longest: u64) {
         for turn in 0..first + self.times(hourly) {
-            let at = if turn < first { self.from } else { self.moment() };
+            // What waits at first was put there one after the other.
+            let waits = Duration::from_millis(turn as u64 * 37);
+            let at = if turn < first { self.from + waits } else { self.moment() };
             let version = self.jobs.version();
             let video = uuid(&mut self.rng);
             let resolution = self.resolution();
