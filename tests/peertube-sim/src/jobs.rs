@@ -6,11 +6,13 @@ mod engine;
 mod kinds;
 mod list;
 mod new;
+mod places;
 mod queue;
 mod texts;
 mod trouble;
 mod truth;
 mod view;
+pub mod work;
 
 use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
@@ -218,7 +220,7 @@ fn millis(duration: Duration) -> i64 {
 }
 
 /// A UUID of version 4.
-fn uuid(rng: &mut fastrand::Rng) -> Arc<str> {
+pub(crate) fn uuid(rng: &mut fastrand::Rng) -> Arc<str> {
     let bits = rng.u128(..) & !(0xf << 76) & !(0b11 << 62) | (0x4 << 76) | (0b10 << 62);
     let hex = format!("{bits:032x}");
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]).into()
