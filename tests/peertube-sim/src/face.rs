@@ -96,7 +96,8 @@ impl Sim {
         *self.server.address()
     }
 
-    /// Looks at the world or changes it, at its time of now. Requests wait meanwhile.
+    /// Looks at the world or changes it, at its time of now. Requests wait meanwhile,
+    /// and so would another call from within.
     pub fn with<T>(&self, look: impl FnOnce(&mut World) -> T) -> T {
         look(&mut self.shared.now().world)
     }
@@ -225,6 +226,3 @@ impl Match for Anything {
         true
     }
 }
-
-#[cfg(test)]
-mod tests;

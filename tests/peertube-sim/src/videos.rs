@@ -197,6 +197,3 @@ impl Videos {
         self.truth.push(Happening { at, uuid: video.uuid.clone(), local: video.is_local(), what, first });
     }
 }
-
-#[cfg(test)]
-mod tests;

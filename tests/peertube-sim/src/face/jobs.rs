@@ -1,14 +1,12 @@
 //! The routes of the queues, for administrators.
 
-use serde_json::json;
-
 use super::access::{self, MANAGE_JOBS};
 use super::ask::Ask;
 use super::page::{Page, invalid_value};
 use super::problem::Problem;
 use super::record::Requests;
 use super::reply::Reply;
-use crate::jobs::{ListQuery, Version};
+use crate::jobs::{JobView, ListQuery, Version};
 use crate::world::World;
 
 const DOCS: &str = "getJobs";
@@ -34,8 +32,8 @@ pub(super) fn list(world: &World, ask: &Ask<'_>, state: Option<&str>, requests: 
         invalid_value(ask, error.parameter(), value.unwrap_or_default(), location, DOCS).reply(version)
     })?;
     requests.read_rows(state, listing.rows_read);
-    let rows: Vec<_> = listing.rows.iter().map(|row| row.to_json()).collect();
-    Ok(Reply::json(&json!({ "total": listing.total, "data": rows })))
+    let rows = listing.rows.iter().map(JobView::to_json).collect();
+    Ok(Reply::page(Some(listing.total), rows))
 }
 
 /// Since 8.2.

@@ -4,6 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::Value;
 use wiremock::ResponseTemplate;
 
@@ -29,6 +30,17 @@ impl Reply {
 
     pub(super) fn json(body: &Value) -> Self {
         Self::raw_json(body.to_string().into_bytes())
+    }
+
+    /// A page of a list, written without a copy of its rows.
+    pub(super) fn page(total: Option<u64>, data: Vec<Value>) -> Self {
+        #[derive(Serialize)]
+        struct Body {
+            #[serde(skip_serializing_if = "Option::is_none")]
+            total: Option<u64>,
+            data: Vec<Value>,
+        }
+        Self::raw_json(serde_json::to_vec(&Body { total, data }).unwrap_or_default())
     }
 
     pub(super) fn raw_json(body: Vec<u8>) -> Self {

@@ -1,8 +1,6 @@
 //! The routes of the videos. What a visitor may not see is left out of lists, and
 //! refused by its own address.
 
-use serde_json::json;
-
 use super::access;
 use super::ask::Ask;
 use super::page::{Page, invalid_value};
@@ -55,13 +53,9 @@ pub(super) fn list(world: &World, ask: &Ask<'_>) -> Result<Reply, Reply> {
     };
     let (total, videos) = world.videos.list(&query);
     let host = world.host.as_deref().unwrap_or_default();
-    let rows: Vec<_> = videos.into_iter().map(|video| video.row(version, host, include)).collect();
-    let body = if flag("skipCount") == Some(true) && !old {
-        json!({ "data": rows })
-    } else {
-        json!({ "total": total, "data": rows })
-    };
-    Ok(Reply::json(&body))
+    let rows = videos.into_iter().map(|video| video.row(version, host, include)).collect();
+    let counted = old || flag("skipCount") != Some(true);
+    Ok(Reply::page(counted.then_some(total), rows))
 }
 
 pub(super) fn one(world: &World, ask: &Ask<'_>, id: &str) -> Result<Reply, Reply> {

@@ -22,6 +22,7 @@ pub(super) async fn carry(client: TcpStream, shared: Arc<Shared>, mode: watch::R
         mode,
         last_said: Instant::now(),
         used: false,
+        waits: false,
         doomed: false,
         head: Head::default(),
     };
@@ -45,6 +46,8 @@ struct Connection {
     last_said: Instant,
     /// Whether anything was asked yet.
     used: bool,
+    /// For a reply: such a connection is not idle, however long it takes.
+    waits: bool,
     /// The reply to come is thrown away.
     doomed: bool,
     head: Head,
@@ -84,6 +87,7 @@ impl Connection {
                         return Ok(End::Closed);
                     }
                     self.last_said = Instant::now();
+                    self.waits = false;
                     if let Some(end) = self.answer(piece).await? {
                         return Ok(end);
                     }
@@ -100,6 +104,7 @@ impl Connection {
     fn hear_client(&mut self, piece: &[u8]) {
         self.last_said = Instant::now();
         self.used = true;
+        self.waits = true;
         self.head = Head::default();
         let mut drop_next = lock(&self.shared.drop_next);
         if drop_next.as_ref().is_some_and(|request| piece.starts_with(request.as_bytes())) {
@@ -143,14 +148,18 @@ impl Connection {
     /// When this connection is closed if nobody says anything more.
     fn closes_at(&self) -> Option<Instant> {
         match *lock(&self.shared.keep_alive) {
-            KeepAlive::ClosedAfter(pause) if self.used => Some(self.last_said + pause),
+            KeepAlive::ClosedAfter(pause) if self.is_idle() => Some(self.last_said + pause),
             _ => None,
         }
     }
 
+    fn is_idle(&self) -> bool {
+        self.used && !self.waits
+    }
+
     fn is_dead(&self) -> bool {
         match *lock(&self.shared.keep_alive) {
-            KeepAlive::DeadAfter(pause) => self.used && self.last_said.elapsed() >= pause,
+            KeepAlive::DeadAfter(pause) => self.is_idle() && self.last_said.elapsed() >= pause,
             _ => false,
         }
     }

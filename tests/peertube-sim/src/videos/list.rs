@@ -47,7 +47,7 @@ pub(crate) struct VideoQuery {
 
 impl Videos {
     /// The page asked, and how many there are in all.
-    pub(crate) fn list(&self, query: &VideoQuery) -> (usize, Vec<&Video>) {
+    pub(crate) fn list(&self, query: &VideoQuery) -> (u64, Vec<&Video>) {
         let mut shown: Vec<_> = self.iter().filter(|video| shows(query, video)).collect();
         shown.sort_by(|a, b| {
             let ascending = match query.sort.key.as_str() {
@@ -61,7 +61,7 @@ impl Videos {
             let ordered = if query.sort.descending { ascending.reverse() } else { ascending };
             ordered.then_with(|| a.id.cmp(&b.id))
         });
-        let total = shown.len();
+        let total = shown.len() as u64;
         (total, shown.into_iter().skip(query.start).take(query.count).collect())
     }
 }

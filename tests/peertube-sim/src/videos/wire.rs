@@ -195,3 +195,14 @@ fn actor(kind: &str, id: u64, name: &str, host: &str) -> Value {
     }
     actor
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_uuids_are_made_as_recorded() {
+        assert_eq!(short_uuid("447920ab-ec9e-42cc-8599-3ddfc78a41fa"), "9spPCrY9i6YjtKV363241E");
+        assert_eq!(short_uuid("00000000-0000-0000-0000-000000000000"), "1".repeat(22));
+    }
+}
