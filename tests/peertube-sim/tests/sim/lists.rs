@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use peertube_sim::jobs::{NewJob, Restart, Version};
-use peertube_sim::videos::NewVideo;
+use peertube_sim::videos::{NewVideo, Privacy, RemoteVideo};
 use peertube_sim::{Clock, Options, Sim, World};
 
 use crate::client::{Ask, sign_in};
@@ -200,4 +200,47 @@ async fn while_the_server_is_down_a_proxy_answers_for_it() {
         world.advance(Duration::from_secs(60));
     });
     assert_eq!(Ask::get("/api/v1/jobs?count=0").bearer(&root).of(&sim).await.json()["total"], 0);
+}
+
+#[tokio::test]
+async fn a_list_of_videos_hides_what_is_not_asked_for() {
+    let mut world = world(Version::V8_2);
+    let at_once = |name: &str| NewVideo::named(name).without_transcoding();
+    world.upload(at_once("public"));
+    world.upload(at_once("nsfw").nsfw());
+    world.upload(at_once("unlisted").privacy(Privacy::Unlisted));
+    world.upload(at_once("private").privacy(Privacy::Private));
+    world.upload(at_once("internal").privacy(Privacy::Internal));
+    world.upload(at_once("password").privacy(Privacy::PasswordProtected));
+    let blocked = world.upload(at_once("blocked"));
+    world.block(&blocked, "against the rules");
+    world.upload(at_once("muted").owner("bob"));
+    world.mute_owner("bob", true);
+    world.receive(RemoteVideo::named("remote", world.now()));
+    world.upload(NewVideo::named("waits"));
+    world.upload(NewVideo::named("does not wait").without_waiting());
+    let sim = Sim::serve(world).await.unwrap();
+    let (root, _) = sign_in(&sim, "root").await;
+    let names = async |query: &str, token: Option<&str>| {
+        let ask = Ask::get(&format!("/api/v1/videos?count=100&sort=name&{query}"));
+        let ask = token.map_or(ask.clone(), |token| ask.bearer(token));
+        let list = ask.of(&sim).await.json();
+        let rows = list["data"].as_array().unwrap();
+        assert_eq!(list["total"], rows.len());
+        rows.iter().map(|row| row["name"].as_str().unwrap()).collect::<Vec<_>>().join(", ")
+    };
+
+    assert_eq!(names("", None).await, "does not wait, public, remote");
+    assert_eq!(names("", Some(&root)).await, "does not wait, internal, public, remote");
+    assert_eq!(names("isLocal=true&nsfw=both", None).await, "does not wait, nsfw, public");
+    assert_eq!(names("isLocal=maybe&nsfw=true&unknown=1", None).await, "nsfw");
+    assert_eq!(names("isLocal=true&include=1&privacyOneOf=1", Some(&root)).await, "does not wait, public, waits");
+    assert_eq!(names("privacyOneOf=2&privacyOneOf=3", Some(&root)).await, "private, unlisted");
+    assert_eq!(names("stateOneOf=2", Some(&root)).await, "does not wait, waits");
+    let local = "isLocal=true&nsfw=both&include=7&privacyOneOf=1&privacyOneOf=2&privacyOneOf=3&privacyOneOf=4";
+    assert_eq!(
+        names(&format!("{local}&privacyOneOf=5"), Some(&root)).await,
+        "blocked, does not wait, internal, muted, nsfw, password, private, public, unlisted, waits"
+    );
+    assert!(!names(local, Some(&root)).await.contains("password"));
 }
