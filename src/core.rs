@@ -9,4 +9,6 @@ pub mod memory;
 pub mod poll;
 pub mod text;
 pub mod video;
+pub mod video_facts;
+pub mod video_sync;
 pub mod view;
