@@ -12,4 +12,6 @@ pub mod poll;
 pub mod tell;
 pub mod text;
 pub mod video;
+pub mod video_facts;
+pub mod video_sync;
 pub mod view;
