@@ -3,6 +3,7 @@
 //!
 //! - [`core`]: what is true of jobs, videos and events. Pure: no clock, no I/O.
 //! - [`config`]: the TOML as written in, a configuration that cannot be wrong out.
+//! - [`peertube`]: the only place that speaks HTTP with PeerTube.
 //! - [`store`]: what was learnt and told, kept in one file.
 //! - [`metrics`]: all that Prometheus reads.
 //! - [`http`]: the listener that serves it.
@@ -13,4 +14,5 @@ pub mod core;
 pub mod http;
 pub mod log;
 pub mod metrics;
+pub mod peertube;
 pub mod store;

@@ -1,0 +1,172 @@
+//! The questions that an instance is asked, one function each. A request whose
+//! token turned out dead is repeated with a new one, and never for another reason.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::auth::Session;
+pub use super::auth::SignIn;
+use super::error::{BuildError, Cause, Endpoint, Error, Told};
+use super::host::Host;
+use super::names::ListNames;
+use super::options::Options;
+use super::transport::{Ask, Reply, Transport};
+use super::wire::{self, Me, ServerConfig};
+use crate::core::job::{JobsPage, JobsQuery, Order};
+use crate::core::video::{Scope, Sought, VideoSort, VideosPage, VideosQuery};
+
+/// With tokens that live a second and many who ask, the one that a request was
+/// sent with may be replaced under way more than once.
+const MOST_TRIES: usize = 5;
+
+/// One instance, asked in the name of one account or of nobody. Cheap to clone.
+#[derive(Clone)]
+pub struct Client(Arc<Inner>);
+
+struct Inner {
+    transport: Transport,
+    session: Option<Session>,
+    names: ListNames,
+}
+
+/// Whether a question makes sense without being signed in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    Account,
+    Nothing,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("transport", &self.0.transport).field("state", &self.state()).finish()
+    }
+}
+
+impl Client {
+    pub fn new(options: Options, host: Arc<dyn Host>) -> Result<Self, BuildError> {
+        let session = options.account.as_ref().map(|account| Session::new(account, &options)).transpose()?;
+        let transport = Transport::new(&options, host)?;
+        Ok(Self(Arc::new(Inner { transport, session, names: ListNames::default() })))
+    }
+
+    pub fn has_account(&self) -> bool {
+        self.0.session.is_some()
+    }
+
+    pub fn state(&self) -> SignIn {
+        self.0.session.as_ref().map_or(SignIn::Anonymous, Session::state)
+    }
+
+    /// A page of a list of jobs. Needs an administrator.
+    pub async fn jobs(&self, query: &JobsQuery) -> Result<JobsPage, Error> {
+        let (name, other) = self.0.names.of(query.list);
+        let first = self.jobs_named(name, query).await;
+        let unknown = matches!(&first, Err(Error { cause: Cause::Status { status: 400, .. }, .. }));
+        match other {
+            Some(other) if unknown => self.jobs_named(other, query).await.or(first),
+            _ => first,
+        }
+    }
+
+    async fn jobs_named(&self, list: &str, query: &JobsQuery) -> Result<JobsPage, Error> {
+        let mut ask = Ask::get(Endpoint::Jobs, &[]);
+        let path = ["jobs", list];
+        ask.path = &path;
+        let sort = match query.order {
+            Order::NewestFirst => "-createdAt",
+            Order::OldestFirst => "createdAt",
+        };
+        ask.query =
+            vec![("start", query.start.to_string()), ("count", query.count.to_string()), ("sort", sort.to_owned())];
+        ask.query.extend(query.job_type.as_ref().map(|job_type| ("jobType", job_type.0.clone())));
+        let page = self.ask(&ask, Needs::Account, |reply| wire::jobs(&reply.body, reply.date()?)).await?;
+        self.0.names.answered(list);
+        Ok(page)
+    }
+
+    /// A page of the list of videos.
+    pub async fn videos(&self, query: &VideosQuery) -> Result<VideosPage, Error> {
+        let mut ask = Ask::get(Endpoint::Videos, &["videos"]);
+        ask.query = vec![
+            ("start", query.start.to_string()),
+            ("count", query.count.to_string()),
+            ("sort", video_sort(query.sort).to_owned()),
+            ("nsfw", "both".to_owned()),
+        ];
+        if query.scope == Scope::Local {
+            ask.query.push(("isLocal", "true".to_owned()));
+        }
+        if query.skip_count {
+            ask.query.push(("skipCount", "true".to_owned()));
+        }
+        let needs = if query.everything {
+            // Not yet published, blocked, and of blocked owners; of every privacy.
+            ask.query.push(("include", "7".to_owned()));
+            ask.query.extend((1..=5).map(|privacy| ("privacyOneOf", privacy.to_string())));
+            Needs::Account
+        } else {
+            Needs::Nothing
+        };
+        self.ask(&ask, needs, |reply| wire::videos(&reply.body, reply.date()?, !query.skip_count)).await
+    }
+
+    /// A video by its uuid. It is gone only if PeerTube itself says so.
+    pub async fn video(&self, uuid: &str) -> Result<Sought, Error> {
+        // It becomes a part of an address, and comes from strangers.
+        let is_id =
+            !uuid.is_empty() && uuid.len() <= 64 && uuid.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        if !is_id {
+            return Err(self.0.transport.error(Endpoint::Video, Cause::BadUuid));
+        }
+        let path = ["videos", uuid];
+        match self.ask(&Ask::get(Endpoint::Video, &path), Needs::Nothing, |reply| wire::video(&reply.body)).await {
+            Ok(row) => Ok(Sought::Here(Box::new(row))),
+            Err(Error { cause: Cause::Status { status: 404, told: Told::Problem { .. } }, .. }) => Ok(Sought::Gone),
+            Err(error) if error.is_forbidden() => Ok(Sought::Withheld),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The server's version.
+    pub async fn config(&self) -> Result<ServerConfig, Error> {
+        self.ask(&Ask::get(Endpoint::Config, &["config"]), Needs::Nothing, |reply| wire::decode(&reply.body)).await
+    }
+
+    /// Who we are signed in as.
+    pub async fn me(&self) -> Result<Me, Error> {
+        self.ask(&Ask::get(Endpoint::UsersMe, &["users", "me"]), Needs::Account, |reply| wire::me(&reply.body)).await
+    }
+
+    async fn ask<T>(&self, ask: &Ask<'_>, needs: Needs, read: impl Fn(&Reply) -> Result<T, Cause>) -> Result<T, Error> {
+        let Inner { transport, session, .. } = &*self.0;
+        let Some(session) = session else { return transport.ask(ask, None, &read).await };
+        let mut bearer = match session.token(transport).await {
+            Ok(bearer) => bearer,
+            // What anyone may see is still to be seen with a wrong password.
+            Err(Error { cause: Cause::SignInRefused { .. }, .. }) if needs == Needs::Nothing => {
+                return transport.ask(ask, None, &read).await;
+            }
+            Err(error) => return Err(error),
+        };
+        let mut may_renew = true;
+        for _ in 1..MOST_TRIES {
+            let refused = match transport.ask(ask, Some(&bearer.token), &read).await {
+                Err(error) if error.cause.is_invalid_token() => error,
+                result => return result,
+            };
+            bearer = match session.another(transport, &bearer, may_renew).await? {
+                Some(bearer) => bearer,
+                None => return Err(refused),
+            };
+            may_renew &= !bearer.renewed;
+        }
+        transport.ask(ask, Some(&bearer.token), &read).await
+    }
+}
+
+fn video_sort(sort: VideoSort) -> &'static str {
+    match sort {
+        VideoSort::NewestPublished => "-publishedAt",
+        VideoSort::NewestCreated => "-createdAt",
+    }
+}

@@ -1,0 +1,362 @@
+//! One request and its whole answer. What comes back is JSON of bounded size that
+//! arrived in time, or an error; every request is told to the host.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
+use reqwest::header::{
+    AUTHORIZATION, CONTENT_TYPE, DATE, ETAG, HOST, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, LOCATION,
+    RETRY_AFTER,
+};
+use reqwest::{RequestBuilder, Response, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::Instant;
+use url::Url;
+
+use super::cache::{Cache, Kept};
+use super::error::{BuildError, Cause, Endpoint, Error, Told};
+use super::host::Host;
+use super::options::Options;
+use super::pace::Pace;
+use super::target::Target;
+use super::wire;
+use crate::core::text::clean;
+
+/// An error's body is a few hundred bytes.
+const LONGEST_PROBLEM: usize = 64 << 10;
+
+/// A question.
+pub(super) struct Ask<'a> {
+    pub(super) endpoint: Endpoint,
+    /// Below `/api/v1`.
+    pub(super) path: &'a [&'a str],
+    pub(super) query: Vec<(&'static str, String)>,
+    /// Makes it a POST.
+    pub(super) form: Option<&'a [(&'static str, SecretString)]>,
+    pub(super) one_time_code: Option<SecretString>,
+}
+
+impl<'a> Ask<'a> {
+    pub(super) fn get(endpoint: Endpoint, path: &'a [&'a str]) -> Self {
+        Self { endpoint, path, query: Vec::new(), form: None, one_time_code: None }
+    }
+}
+
+/// An answer of 2xx in JSON.
+pub(super) struct Reply {
+    pub(super) body: Arc<[u8]>,
+    status: StatusCode,
+    date: Option<Timestamp>,
+}
+
+impl Reply {
+    /// The server's clock when it answered. Ours is no substitute, for the two are
+    /// compared with times that the server wrote; HTTP demands the header.
+    pub(super) fn date(&self) -> Result<Timestamp, Cause> {
+        self.date.ok_or(Cause::NoDate)
+    }
+}
+
+/// The way to one instance.
+pub(super) struct Transport {
+    instance: String,
+    target: Target,
+    timeout: Duration,
+    max_body: usize,
+    pace: Pace,
+    cache: Mutex<Cache>,
+    host: Arc<dyn Host>,
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transport").field("instance", &self.instance).field("pace", &self.pace).finish_non_exhaustive()
+    }
+}
+
+impl Transport {
+    pub(super) fn new(options: &Options, host: Arc<dyn Host>) -> Result<Self, BuildError> {
+        Ok(Self {
+            instance: options.origin.name.clone(),
+            target: Target::new(options)?,
+            timeout: options.timeout,
+            max_body: options.max_body,
+            pace: Pace::new(options.backoff),
+            cache: Mutex::default(),
+            host,
+        })
+    }
+
+    /// Asks, and reads the answer by `read`.
+    pub(super) async fn ask<T>(
+        &self,
+        ask: &Ask<'_>,
+        token: Option<&SecretString>,
+        read: impl FnOnce(&Reply) -> Result<T, Cause>,
+    ) -> Result<T, Error> {
+        let began = Instant::now();
+        self.pace.gate(began).map_err(|cause| self.error(ask.endpoint, cause))?;
+        let reply = tokio::time::timeout(self.timeout, self.exchange(ask, token)).await;
+        let reply = reply.unwrap_or(Err(Cause::Timeout { limit: self.timeout }));
+        let took = began.elapsed();
+        let status = reply.as_ref().map_or(StatusCode::OK, |reply| reply.status);
+        let result = reply.and_then(|reply| read(&reply));
+        let code = result.as_ref().map_or_else(Cause::label, |_| status.as_str().to_owned().into());
+        tracing::debug!(peertube_instance = %self.instance, endpoint = %ask.endpoint, %code, ?took, "asked");
+        self.host.requested(ask.endpoint, &code, took);
+        match &result {
+            // Without this a token endpoint that answers nonsense would be asked at each need.
+            Err(cause) if cause.is_down() || (ask.form.is_some() && !is_verdict(cause)) => {
+                self.pace.failed(began, Instant::now())
+            }
+            _ => self.pace.succeeded(),
+        }
+        result.map_err(|cause| self.error(ask.endpoint, cause))
+    }
+
+    pub(super) fn error(&self, endpoint: Endpoint, cause: Cause) -> Error {
+        Error { instance: self.instance.clone(), endpoint, cause }
+    }
+
+    pub(super) fn host(&self) -> &dyn Host {
+        &*self.host
+    }
+
+    pub(super) fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    async fn exchange(&self, ask: &Ask<'_>, token: Option<&SecretString>) -> Result<Reply, Cause> {
+        let address = self.address(ask);
+        let kept = if ask.form.is_none() { self.cache().get(address.as_str()) } else { None };
+        let mut sent = self.request(ask, &address, token, kept.as_ref()).send().await;
+        if let Err(error) = &sent
+            && ask.form.is_none()
+            && died_unanswered(error)
+        {
+            // A pooled connection that the server had closed already: a GET may be repeated.
+            sent = self.request(ask, &address, token, kept.as_ref()).send().await;
+        }
+        let response = sent.map_err(failed)?;
+        let status = response.status();
+        let date = http_date(response.headers(), DATE);
+        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
+            && let Some(pause) = retry_after(response.headers(), date)
+        {
+            self.pace.hold(pause, Instant::now());
+        }
+        match status {
+            StatusCode::NOT_MODIFIED if let Some(kept) = kept => Ok(Reply { body: kept.body, status, date }),
+            status if status.is_redirection() && status != StatusCode::NOT_MODIFIED => {
+                Err(Cause::Redirect { status: status.as_u16(), to: redirect_host(&address, response.headers()) })
+            }
+            status if !status.is_success() => Err(refusal(response).await),
+            status if !is_json(response.headers()) => {
+                Err(Cause::NotJson { status: status.as_u16(), content_type: content_type(response.headers()) })
+            }
+            _ => {
+                let tag = header(response.headers(), ETAG).map(str::to_owned);
+                let body: Arc<[u8]> = whole_body(response, self.max_body).await?.into();
+                if let Some(tag) = tag.filter(|_| ask.form.is_none() && ask.endpoint != Endpoint::OauthClientsLocal) {
+                    self.cache().put(address.as_str(), &tag, &body);
+                }
+                Ok(Reply { body, status, date })
+            }
+        }
+    }
+
+    fn address(&self, ask: &Ask<'_>) -> Url {
+        let mut address = self.target.base.clone();
+        if let Ok(mut path) = address.path_segments_mut() {
+            path.pop_if_empty().extend(["api", "v1"]).extend(ask.path);
+        }
+        if !ask.query.is_empty() {
+            address.query_pairs_mut().extend_pairs(&ask.query);
+        }
+        address
+    }
+
+    fn request(
+        &self,
+        ask: &Ask<'_>,
+        address: &Url,
+        token: Option<&SecretString>,
+        kept: Option<&Kept>,
+    ) -> RequestBuilder {
+        let http = &self.target.http;
+        let mut request = match ask.form {
+            None => http.get(address.clone()),
+            Some(form) => {
+                let fields: Vec<_> = form.iter().map(|(name, value)| (name, value.expose_secret())).collect();
+                http.post(address.clone()).form(&fields)
+            }
+        };
+        request = request.header(HOST, self.target.host.clone());
+        if let Some(token) = token {
+            request = request.header(AUTHORIZATION, secret_header("Bearer ", token));
+        }
+        if let Some(code) = &ask.one_time_code {
+            request = request.header("x-peertube-otp", secret_header("", code));
+        }
+        if let Some(kept) = kept {
+            request = request.header(IF_NONE_MATCH, kept.tag.as_str());
+        }
+        request
+    }
+
+    fn cache(&self) -> MutexGuard<'_, Cache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether PeerTube itself said no, which is an answer.
+fn is_verdict(cause: &Cause) -> bool {
+    matches!(cause, Cause::Status { told: Told::Problem { .. }, .. })
+}
+
+/// A token that can't stand in a header is none of PeerTube's: send an empty one,
+/// which is refused as any wrong one.
+fn secret_header(before: &str, secret: &SecretString) -> HeaderValue {
+    let mut value = HeaderValue::from_str(&format!("{before}{}", secret.expose_secret()))
+        .unwrap_or_else(|_| HeaderValue::from_static(""));
+    value.set_sensitive(true);
+    value
+}
+
+/// Whether a connection that stood was lost before any answer.
+fn died_unanswered(error: &reqwest::Error) -> bool {
+    error.is_request() && !error.is_connect() && !error.is_timeout()
+}
+
+fn failed(error: reqwest::Error) -> Cause {
+    let source = error.without_url();
+    let reason = clean(&deepest(&source).to_string(), 200);
+    if is_tls(&source) {
+        Cause::Tls { reason, source }
+    } else if source.is_connect() {
+        Cause::Connect { reason, source }
+    } else {
+        Cause::Broken { reason, source }
+    }
+}
+
+fn chain(error: &reqwest::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error as &(dyn std::error::Error + 'static)), |error| error.source())
+}
+
+fn deepest(error: &reqwest::Error) -> &(dyn std::error::Error + 'static) {
+    chain(error).last().unwrap_or(error)
+}
+
+fn is_tls(error: &reqwest::Error) -> bool {
+    chain(error).any(|link| {
+        // An I/O error names the error that it wraps only by asking it so.
+        let wrapped = link.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        link.is::<rustls::Error>() || wrapped.is_some_and(|wrapped| wrapped.is::<rustls::Error>())
+    })
+}
+
+/// Reads a body up to `most` bytes and refuses a longer one as soon as it shows.
+async fn whole_body(mut response: Response, most: usize) -> Result<Vec<u8>, Cause> {
+    let too_large = || Cause::TooLarge { limit: most };
+    let told = response.content_length().map_or(Ok(0), usize::try_from).map_err(|_| too_large())?;
+    if told > most {
+        return Err(too_large());
+    }
+    let mut body = Vec::with_capacity(told);
+    while let Some(chunk) = response.chunk().await.map_err(failed)? {
+        if body.len() + chunk.len() > most {
+            return Err(too_large());
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// What an answer of 4xx or 5xx says. A body that is cut short or no JSON says
+/// nothing: it must not look like PeerTube's own refusal.
+async fn refusal(response: Response) -> Cause {
+    let status = response.status().as_u16();
+    if !is_json(response.headers()) {
+        return Cause::Status { status, told: Told::Foreign };
+    }
+    match whole_body(response, LONGEST_PROBLEM).await {
+        Ok(body) => Cause::Status { status, told: wire::problem(&body).unwrap_or(Told::Foreign) },
+        Err(cause) => cause,
+    }
+}
+
+fn header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = header(headers, CONTENT_TYPE).and_then(|text| text.split(';').next()).unwrap_or_default().trim();
+    kind.eq_ignore_ascii_case("application/json") || kind.eq_ignore_ascii_case("application/problem+json")
+}
+
+fn content_type(headers: &HeaderMap) -> String {
+    header(headers, CONTENT_TYPE).map_or_else(|| "no content type".to_owned(), |text| clean(text, 60))
+}
+
+fn redirect_host(address: &Url, headers: &HeaderMap) -> String {
+    let target = header(headers, LOCATION).and_then(|location| address.join(location).ok());
+    match target.as_ref().and_then(Url::host_str) {
+        Some(host) => clean(host, 200),
+        None => "nowhere".to_owned(),
+    }
+}
+
+fn http_date(headers: &HeaderMap, name: HeaderName) -> Option<Timestamp> {
+    header(headers, name).and_then(parse_date)
+}
+
+fn parse_date(text: &str) -> Option<Timestamp> {
+    rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
+}
+
+/// Seconds, or a date that is compared with the server's own clock.
+fn retry_after(headers: &HeaderMap, date: Option<Timestamp>) -> Option<Duration> {
+    let text = header(headers, RETRY_AFTER)?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let until = parse_date(text)?.duration_since(date.unwrap_or_else(Timestamp::now));
+    Some(Duration::try_from(until).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(HeaderName, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect()
+    }
+
+    #[test]
+    fn retry_after_reads_as_seconds_or_as_a_date_of_the_servers_clock() {
+        let pause = |text| {
+            let headers = headers(&[(RETRY_AFTER, text), (DATE, "Tue, 24 Nov 2026 02:00:00 GMT")]);
+            retry_after(&headers, http_date(&headers, DATE))
+        };
+        assert_eq!(pause("297"), Some(Duration::from_secs(297)));
+        assert_eq!(pause("Tue, 24 Nov 2026 02:01:30 GMT"), Some(Duration::from_secs(90)));
+        assert_eq!(pause("Tue, 24 Nov 2026 01:00:00 GMT"), Some(Duration::ZERO), "in the past");
+        assert_eq!(pause("soon"), None);
+        assert_eq!(pause("-5"), None);
+    }
+
+    #[test]
+    fn only_json_is_json() {
+        for yes in ["application/json; charset=utf-8", "application/problem+json", "Application/JSON"] {
+            assert!(is_json(&headers(&[(CONTENT_TYPE, yes)])), "{yes}");
+        }
+        for no in ["text/html; charset=utf-8", "text/json", "application/jsonx", ""] {
+            assert!(!is_json(&headers(&[(CONTENT_TYPE, no)])), "{no}");
+        }
+        assert!(!is_json(&headers(&[])));
+    }
+}

@@ -1,0 +1,90 @@
+//! What PeerTube's JSON becomes. Old versions may leave fields out; what must be
+//! there and isn't makes the whole answer an error.
+
+mod jobs;
+mod scalar;
+mod sign_in;
+mod videos;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+pub(super) use jobs::jobs;
+pub(super) use sign_in::{Granted, OauthClient, problem};
+pub(super) use videos::{video, videos};
+
+use self::scalar::Scalar;
+use super::error::Cause;
+
+/// A page of a list.
+#[derive(Deserialize)]
+struct Page<T> {
+    total: Option<u64>,
+    data: Vec<T>,
+}
+
+/// What is needed of `/config`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerConfig {
+    pub server_version: String,
+}
+
+/// Who we are signed in as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Me {
+    pub username: String,
+    pub role: Role,
+}
+
+/// What an account may do in general.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    Administrator,
+    Moderator,
+    User,
+    Other(u64),
+}
+
+/// Decodes a body. Its errors tell where, and never what stands there: that may
+/// be a secret.
+pub(super) fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, Cause> {
+    serde_json::from_slice(body).map_err(|error| {
+        let text = error.to_string();
+        let what = if text.starts_with("missing field `") {
+            text
+        } else {
+            format!("unexpected at line {} column {}", error.line(), error.column())
+        };
+        Cause::Shape { reason: what, cut: error.is_eof() }
+    })
+}
+
+pub(super) fn me(body: &[u8]) -> Result<Me, Cause> {
+    #[derive(Deserialize)]
+    struct Account {
+        username: String,
+        role: AnyRole,
+    }
+    /// An object today, a number before.
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum AnyRole {
+        Today { id: u64 },
+        Before(u64),
+    }
+
+    let account: Account = decode(body)?;
+    let (AnyRole::Today { id } | AnyRole::Before(id)) = account.role;
+    let role = match id {
+        0 => Role::Administrator,
+        1 => Role::Moderator,
+        2 => Role::User,
+        other => Role::Other(other),
+    };
+    Ok(Me { username: account.username, role })
+}
+
+fn missing(field: &str) -> Cause {
+    Cause::Shape { reason: format!("missing field `{field}`"), cut: false }
+}

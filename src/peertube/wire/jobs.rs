@@ -1,0 +1,223 @@
+//! Jobs as PeerTube lists them. Of a job's `data` only the allow-listed fields are
+//! ever held in memory.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::scalar::{self, Scalar};
+use super::{Page, decode, missing};
+use crate::core::job::{JobKey, JobRow, JobType, JobsPage, Payload};
+use crate::peertube::error::Cause;
+
+/// A longer error loses its middle: what tells most stands at its ends.
+const LONGEST_ERROR: usize = 64 << 10;
+
+pub(in crate::peertube) fn jobs(body: &[u8], date: Timestamp) -> Result<JobsPage, Cause> {
+    let page: Page<Job> = decode(body)?;
+    let total = page.total.ok_or_else(|| missing("total"))?;
+    Ok(JobsPage { total, rows: page.data.into_iter().map(JobRow::from).collect(), date })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Job {
+    #[serde(deserialize_with = "scalar::id")]
+    id: String,
+    #[serde(rename = "type")]
+    job_type: JobType,
+    #[serde(deserialize_with = "scalar::time")]
+    created_at: Timestamp,
+    #[serde(default, deserialize_with = "scalar::maybe_time")]
+    processed_on: Option<Timestamp>,
+    #[serde(default, deserialize_with = "scalar::maybe_time")]
+    finished_on: Option<Timestamp>,
+    #[serde(default)]
+    error: ErrorText,
+    parent: Option<Parent>,
+    #[serde(default)]
+    data: Data,
+}
+
+#[derive(Deserialize)]
+struct Parent {
+    #[serde(default)]
+    id: Scalar,
+}
+
+impl From<Job> for JobRow {
+    fn from(job: Job) -> Self {
+        Self {
+            key: JobKey { job_type: job.job_type, id: job.id, created_at: job.created_at },
+            processed_at: job.processed_on,
+            finished_at: job.finished_on,
+            error: job.error.0,
+            parent: job.parent.and_then(|parent| parent.id.into_text()),
+            payload: job.data.0,
+        }
+    }
+}
+
+/// The text of an error, bounded; `None` if it is null or no text.
+#[derive(Default)]
+struct ErrorText(Option<String>);
+
+impl<'de> Deserialize<'de> for ErrorText {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(ErrorVisitor).map(Self)
+    }
+}
+
+struct ErrorVisitor;
+
+impl<'de> Visitor<'de> for ErrorVisitor {
+    type Value = Option<String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the text of an error or null")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Some(without_middle(text, LONGEST_ERROR)))
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(None)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(None)
+    }
+}
+
+fn without_middle(text: &str, most: usize) -> String {
+    if text.len() <= most {
+        return text.to_owned();
+    }
+    let head = scalar::start(text, most / 2);
+    let tail = &text[text.ceil_char_boundary(text.len() - most / 2)..];
+    format!("{head}\n…\n{tail}")
+}
+
+/// A job's `data`, less all that may not be shown.
+#[derive(Default)]
+struct Data(Payload);
+
+impl<'de> Deserialize<'de> for Data {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(DataVisitor).map(Self)
+    }
+}
+
+/// The allow-list.
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "camelCase")]
+enum Field {
+    Type,
+    Resolution,
+    Fps,
+    IsNewVideo,
+    VideoImportId,
+    #[serde(rename = "videoUUID")]
+    VideoUuid,
+    #[serde(other)]
+    Other,
+}
+
+struct DataVisitor;
+
+impl<'de> Visitor<'de> for DataVisitor {
+    type Value = Payload;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the data of a job")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Payload, A::Error> {
+        let mut payload = Payload::default();
+        while let Some(field) = map.next_key::<Field>()? {
+            if matches!(field, Field::Other) {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            let value: Scalar = map.next_value()?;
+            match field {
+                Field::Type => payload.kind = value.into_text(),
+                Field::Resolution => payload.resolution = value.as_whole(),
+                Field::Fps => payload.fps = value.as_real(),
+                Field::IsNewVideo => payload.is_new_video = value.as_flag(),
+                Field::VideoImportId => payload.video_import_id = value.as_whole(),
+                Field::VideoUuid => payload.video_uuid = value.into_text(),
+                Field::Other => {}
+            }
+        }
+        Ok(payload)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Payload, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Payload::default())
+    }
+
+    fn visit_unit<E>(self) -> Result<Payload, E> {
+        Ok(Payload::default())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Payload, E> {
+        Ok(Payload::default())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Payload, E> {
+        Ok(Payload::default())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Payload, E> {
+        Ok(Payload::default())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Payload, E> {
+        Ok(Payload::default())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Payload, E> {
+        Ok(Payload::default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_middle;
+
+    #[test]
+    fn a_long_error_keeps_its_ends() {
+        let long = format!("Error: é{}é cause", "x".repeat(1000));
+        let cut = without_middle(&long, 101);
+        assert!(cut.starts_with("Error: éx") && cut.ends_with("xé cause"), "{cut}");
+        assert!(cut.len() <= 101 + "\n…\n".len());
+        assert_eq!(without_middle("short", 5), "short");
+    }
+}

@@ -1,0 +1,75 @@
+//! What the endpoints of signing in answer, and PeerTube's description of an
+//! error. Tokens are wrapped as soon as they are read, and nothing here can be shown.
+
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use super::{Scalar, decode};
+use crate::peertube::error::{Cause, Told};
+
+/// What identifies the web client, which we sign in as.
+#[derive(Clone, Deserialize)]
+#[serde(from = "RawClient")]
+pub(in crate::peertube) struct OauthClient {
+    pub(in crate::peertube) id: SecretString,
+    pub(in crate::peertube) secret: SecretString,
+}
+
+#[derive(Deserialize)]
+struct RawClient {
+    client_id: String,
+    client_secret: String,
+}
+
+impl From<RawClient> for OauthClient {
+    fn from(raw: RawClient) -> Self {
+        Self { id: raw.client_id.into(), secret: raw.client_secret.into() }
+    }
+}
+
+/// A new pair of tokens; lives in seconds.
+#[derive(Deserialize)]
+#[serde(from = "RawGranted")]
+pub(in crate::peertube) struct Granted {
+    pub(in crate::peertube) access_token: SecretString,
+    pub(in crate::peertube) refresh_token: SecretString,
+    pub(in crate::peertube) access_lives: i64,
+    pub(in crate::peertube) refresh_lives: Option<i64>,
+}
+
+#[derive(Deserialize)]
+struct RawGranted {
+    access_token: String,
+    refresh_token: String,
+    expires_in: i64,
+    refresh_token_expires_in: Option<i64>,
+}
+
+impl From<RawGranted> for Granted {
+    fn from(raw: RawGranted) -> Self {
+        Self {
+            access_token: raw.access_token.into(),
+            refresh_token: raw.refresh_token.into(),
+            access_lives: raw.expires_in,
+            refresh_lives: raw.refresh_token_expires_in,
+        }
+    }
+}
+
+/// What an error's body of JSON tells: its code, and nothing else, for it is
+/// shown. Codes are words, so what has a digit (as any token has) is none.
+pub(in crate::peertube) fn problem(body: &[u8]) -> Result<Told, Cause> {
+    #[derive(Deserialize)]
+    struct Problem {
+        #[serde(default)]
+        code: Scalar,
+    }
+    if body.is_empty() {
+        return Ok(Told::Blank);
+    }
+    let code = decode::<Problem>(body)?.code.into_text();
+    let is_word = |code: &String| {
+        !code.is_empty() && code.len() <= 64 && code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+    };
+    Ok(Told::Problem { code: code.filter(is_word) })
+}

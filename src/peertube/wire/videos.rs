@@ -1,0 +1,84 @@
+//! Videos as PeerTube lists them and as their own address shows them.
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::scalar::{self, Scalar};
+use super::{Page, decode, missing};
+use crate::core::video::{Privacy, VideoRow, VideoState, VideosPage};
+use crate::peertube::error::Cause;
+
+/// `counted` tells whether the question asked for the total, so that it must be there.
+pub(in crate::peertube) fn videos(body: &[u8], date: Timestamp, counted: bool) -> Result<VideosPage, Cause> {
+    let page: Page<Video> = decode(body)?;
+    if counted && page.total.is_none() {
+        return Err(missing("total"));
+    }
+    let rows = page.data.into_iter().map(VideoRow::from).collect();
+    Ok(VideosPage { total: page.total.filter(|_| counted), rows, date })
+}
+
+pub(in crate::peertube) fn video(body: &[u8]) -> Result<VideoRow, Cause> {
+    decode::<Video>(body).map(VideoRow::from)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Video {
+    uuid: String,
+    #[serde(default)]
+    name: Scalar,
+    #[serde(default)]
+    url: Scalar,
+    channel: Option<Named>,
+    account: Option<Named>,
+    privacy: Option<Labelled>,
+    state: Option<Labelled>,
+    wait_transcoding: Option<bool>,
+    blacklisted: Option<bool>,
+    #[serde(deserialize_with = "scalar::time")]
+    created_at: Timestamp,
+    #[serde(default, deserialize_with = "scalar::maybe_time")]
+    published_at: Option<Timestamp>,
+    #[serde(default)]
+    duration: Scalar,
+    is_live: Option<bool>,
+    is_local: Option<bool>,
+    nsfw: Option<bool>,
+}
+
+/// A channel or an account: the name by which it can be found, which does not change.
+#[derive(Deserialize)]
+struct Named {
+    #[serde(default)]
+    name: Scalar,
+}
+
+#[derive(Deserialize)]
+struct Labelled {
+    id: Option<u64>,
+}
+
+impl From<Video> for VideoRow {
+    fn from(video: Video) -> Self {
+        let name = |named: Option<Named>| named.and_then(|named| named.name.into_text());
+        let id = |labelled: Option<Labelled>| labelled.and_then(|labelled| labelled.id);
+        Self {
+            uuid: video.uuid,
+            name: video.name.into_text().unwrap_or_default(),
+            url: video.url.into_text(),
+            channel: name(video.channel),
+            account: name(video.account),
+            privacy: id(video.privacy).map(Privacy::from_id),
+            state: id(video.state).map(VideoState::from_id),
+            wait_transcoding: video.wait_transcoding,
+            blacklisted: video.blacklisted,
+            created_at: video.created_at,
+            published_at: video.published_at,
+            duration: video.duration.as_whole().and_then(|seconds| u64::try_from(seconds).ok()),
+            is_live: video.is_live,
+            is_local: video.is_local,
+            nsfw: video.nsfw,
+        }
+    }
+}
