@@ -21,6 +21,7 @@ use crate::core::cron::Cron;
 use crate::core::event::Origin;
 use crate::core::glob::Globs;
 use crate::core::poll::PollKind;
+pub use crate::core::video::Scope;
 
 pub use error::{ConfigError, ConfigErrors};
 
@@ -106,14 +107,6 @@ pub struct JobsPolicy {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VideosPolicy {
     pub scope: Scope,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
-    /// The instance's own videos.
-    Local,
-    /// Those of the instances that it follows as well.
-    All,
 }
 
 /// `[[instance]]`: one PeerTube server that is watched.

@@ -10,8 +10,6 @@ use super::{Store, StoreError};
 #[derive(Debug, Clone)]
 pub struct TokenPair {
     pub username: String,
-    /// The OAuth client that they were issued to; a refresh must come from the same.
-    pub client_id: String,
     pub access_token: SecretString,
     pub refresh_token: SecretString,
     pub access_expires_at: Timestamp,
@@ -19,7 +17,7 @@ pub struct TokenPair {
     pub refresh_expires_at: Option<Timestamp>,
 }
 
-type Row = (String, String, String, i64, Option<i64>);
+type Row = (String, String, i64, Option<i64>);
 
 impl Store {
     /// The stored pair, if it is this account's at the address that the instance has
@@ -30,7 +28,7 @@ impl Store {
         let mut reader = self.readers.acquire().await.map_err(failed)?;
         let id = self.instance_id(&mut reader, instance, doing).await?;
         let row: Option<Row> = sqlx::query_as(
-            "SELECT client_id, access_token, refresh_token, access_expires_at, refresh_expires_at
+            "SELECT access_token, refresh_token, access_expires_at, refresh_expires_at
              FROM tokens WHERE instance_id = $1 AND username = $2",
         )
         .bind(id)
@@ -51,15 +49,14 @@ impl Store {
         let id = self.instance_id(&mut transaction, instance, doing).await?;
         sqlx::query(
             "INSERT INTO tokens
-             (instance_id, username, client_id, access_token, refresh_token, access_expires_at, refresh_expires_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)
-             ON CONFLICT (instance_id) DO UPDATE SET username = excluded.username, client_id = excluded.client_id,
+             (instance_id, username, access_token, refresh_token, access_expires_at, refresh_expires_at)
+             VALUES ($1, $2, $3, $4, $5, $6)
+             ON CONFLICT (instance_id) DO UPDATE SET username = excluded.username,
              access_token = excluded.access_token, refresh_token = excluded.refresh_token,
              access_expires_at = excluded.access_expires_at, refresh_expires_at = excluded.refresh_expires_at",
         )
         .bind(id)
         .bind(&pair.username)
-        .bind(&pair.client_id)
         .bind(pair.access_token.expose_secret())
         .bind(pair.refresh_token.expose_secret())
         .bind(pair.access_expires_at.as_millisecond())
@@ -84,10 +81,9 @@ impl Store {
 }
 
 fn pair(username: &str, row: Row) -> Result<TokenPair, jiff::Error> {
-    let (client_id, access_token, refresh_token, access_expires_at, refresh_expires_at) = row;
+    let (access_token, refresh_token, access_expires_at, refresh_expires_at) = row;
     Ok(TokenPair {
         username: username.to_owned(),
-        client_id,
         access_token: access_token.into(),
         refresh_token: refresh_token.into(),
         access_expires_at: Timestamp::from_millisecond(access_expires_at)?,

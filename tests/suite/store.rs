@@ -348,7 +348,6 @@ async fn a_lock_held_by_another_program_is_told() {
 fn pair(username: &str) -> TokenPair {
     TokenPair {
         username: username.into(),
-        client_id: "client-1".into(),
         access_token: "the-access-token".to_owned().into(),
         refresh_token: "the-refresh-token".to_owned().into(),
         access_expires_at: "2026-11-25T02:51:53.854Z".parse().unwrap(),
@@ -373,7 +372,6 @@ async fn a_token_pair_is_given_to_its_own_account_alone() {
     assert_eq!(found.refresh_token.expose_secret(), "the-refresh-token");
     assert_eq!(found.refresh_expires_at, renewed.refresh_expires_at);
     assert_eq!(found.access_expires_at, renewed.access_expires_at);
-    assert_eq!(found.client_id, "client-1");
     assert!(!format!("{found:?} {store:?}").contains("token\""), "no secret in Debug");
 
     store.forget_tokens("main").await.unwrap();

@@ -114,7 +114,7 @@ impl<A: Ask + Send> Poll<'_, A> {
         let follows = self.policy.follows(&key.job_type);
         let tells_failures = self.policy.tells_failures(&key.job_type);
         let row = &ended.row;
-        let seconds = |from: Timestamp, to: Timestamp| to.duration_since(from).as_secs_f64().max(0.0);
+        let seconds = |from: Timestamp, to: Timestamp| to.duration_since(from).as_millis().max(0) as f64 / 1000.0;
         let wait = due.zip(row.processed_at).map(|(due, processed)| seconds(due, processed));
         let run = row.processed_at.zip(row.finished_at).map(|(processed, finished)| seconds(processed, finished));
         let known = self.memory.type_mut(&key.job_type);

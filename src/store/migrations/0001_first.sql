@@ -55,7 +55,6 @@ INSERT INTO event_sequence (last) VALUES (0);
 CREATE TABLE tokens (
     instance_id INTEGER PRIMARY KEY REFERENCES instances (id),
     username TEXT NOT NULL,
-    client_id TEXT NOT NULL,
     access_token TEXT NOT NULL,
     refresh_token TEXT NOT NULL,
     access_expires_at BIGINT NOT NULL,
