@@ -52,6 +52,8 @@ pub struct Outcome {
     pub at: Timestamp,
     /// Nothing was known before: what had already ended is not told.
     pub first: bool,
+    /// The server's Redis was emptied since the last poll.
+    pub emptied: bool,
 }
 
 /// One thing to tell of a job, or of several that can't be told apart.
@@ -99,11 +101,14 @@ pub async fn sync<A: Ask + Send>(
         lists: BTreeMap::new(),
         long: Vec::new(),
         failed_whole: false,
+        completed_whole: false,
         failed_alone: BTreeSet::new(),
         probes: BTreeMap::new(),
         covered: BTreeSet::new(),
         proven_absent: BTreeSet::new(),
         absent_holes: BTreeSet::new(),
+        hidden: BTreeMap::new(),
+        lost_hidden: BTreeMap::new(),
         ended_now: BTreeSet::new(),
         ended_types: BTreeSet::new(),
     };
@@ -137,6 +142,7 @@ struct Poll<'a, A> {
     /// Long lists of which only the newest rows were asked for.
     long: Vec<LongList>,
     failed_whole: bool,
+    completed_whole: bool,
     failed_alone: BTreeSet<JobType>,
     /// Pages of the completed list of one type (or of all, on old servers).
     probes: BTreeMap<Option<JobType>, Vec<Probe>>,
@@ -144,8 +150,10 @@ struct Poll<'a, A> {
     covered: BTreeSet<JobType>,
     proven_absent: BTreeSet<JobKey>,
     absent_holes: BTreeSet<(JobType, u64)>,
-    /// Every job that a list of ended ones showed, and the types of those that ended
-    /// lately.
+    /// Jobs of long lists that no page shows, and those of them that must have ended.
+    hidden: BTreeMap<JobType, u64>,
+    lost_hidden: BTreeMap<JobType, u64>,
+    /// Every job that a list of ended ones showed, and their types.
     ended_now: BTreeSet<JobKey>,
     ended_types: BTreeSet<JobType>,
 }

@@ -77,7 +77,7 @@ fn live(history: &History) -> (Jobs, Watcher) {
     let mut fates = history.polls.iter().copied().cycle();
     let mut at = start + Duration::from_secs(7);
     let mut calm = 0;
-    while calm < 45 {
+    while calm < 45 && at < end + 2 * period {
         jobs.advance_to(at);
         let elapsed = at.duration_since(start).unsigned_abs().as_secs();
         if let Some((when, killed)) = restart
@@ -86,11 +86,14 @@ fn live(history: &History) -> (Jobs, Watcher) {
             restart = None;
             jobs.restart(if killed { Restart::Killed } else { Restart::Graceful }, Duration::from_secs(20));
         }
-        if flush.is_some_and(|when| elapsed >= when) {
+        // Without anything listed before, nothing could tell that it was emptied.
+        let view = watcher.memory.view();
+        let listed = view.listed_completed + view.listed_failed > 0;
+        if flush.is_some_and(|when| elapsed >= when) && listed {
             flush = None;
             jobs.flush();
         }
-        calm += u32::from(at >= end);
+        calm += u32::from(at >= end && flush.is_none());
         let fate = if at < end { fates.next().unwrap_or(Fate::Poll) } else { Fate::Poll };
         match fate {
             Fate::Poll => assert!(watcher.poll(&mut jobs, pause, None)),

@@ -46,6 +46,7 @@ impl<A: Ask + Send> Poll<'_, A> {
         };
         self.memory.meta.listed_completed = page.total;
         if is_whole(&page) {
+            self.completed_whole = true;
             self.probes.entry(None).or_default().push(Probe::new(0, &page));
             self.covered = self.all_types();
             return Ok(());

@@ -44,6 +44,8 @@ pub(super) struct Meta {
     pub listed_failed: u64,
     /// How long each list of unfinished jobs was.
     pub list_totals: BTreeMap<Pending, u64>,
+    /// The job that was the last to end, and when: a short list must show it still.
+    pub last_ended: Option<(JobKey, Timestamp)>,
     /// An old server that gives all types whatever was asked.
     pub ignores_type: bool,
 }
@@ -68,8 +70,13 @@ pub(super) struct TypeMemory {
     pub mixed: bool,
     /// All that finished before this instant was told.
     pub covered: Option<Timestamp>,
-    /// Every unfinished job of this type was known at the last poll.
+    /// How many unfinished jobs of this type there were at the last poll was known,
+    /// and which: all but those that hid.
     pub pending_known: bool,
+    /// Jobs that wait, by the list's total, and that no page ever showed.
+    pub hidden: u64,
+    /// Polls in a row that counted fewer than should wait.
+    pub surplus: u8,
     /// The server said that it knows no such type.
     pub refused: Option<Timestamp>,
     /// The highest number seen, and the creation of that job.
@@ -92,6 +99,8 @@ pub(super) struct Tally {
     pub completed: u64,
     /// Polls in a row that saw jobs go without a trace of where.
     pub doubt: u8,
+    /// Polls in a row that saw no higher number.
+    pub calm: u8,
 }
 
 /// A number that was passed over: its job was created between two others.

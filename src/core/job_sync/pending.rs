@@ -10,6 +10,8 @@ use crate::core::job::{JobKey, JobList, JobType, JobsPage, Order, Pending};
 
 /// Enough for the recurring jobs that always stand in the delayed list.
 const SHORT: u64 = 15;
+/// Polls in a row that count too few before those that hid are taken for lost.
+const PATIENCE: u8 = 3;
 /// Where pages of the ended jobs begin that look for those who left a long list.
 const DEEPER: [u64; 2] = [100, 300];
 /// By how much a long list may have grown since it was last asked.
@@ -192,36 +194,58 @@ impl<A: Ask + Send> Poll<'_, A> {
     /// Asked after the lists of ended jobs, so that who left a long list is known.
     pub(super) async fn close_long_lists(&mut self) -> Result<(), A::Error> {
         for long in std::mem::take(&mut self.long) {
+            let scope = self.scope(&long.job_type);
+            let patient = self.memory.type_mut(&long.job_type).surplus < PATIENCE;
             // Where somebody left unseen, the oldest among more of the ended jobs may show
             // who, far cheaper than the whole list.
-            let scope = self.scope(&long.job_type);
             for start in DEEPER {
-                if !long.walked && !self.adds_up(&long) {
+                if !long.walked && patient && self.surplus(&long) > 0 {
                     self.completed_page(scope.as_ref(), start).await?;
                 }
             }
-            let mut complete = false;
-            if !long.walked && !self.adds_up(&long) {
-                complete = self.walk_pending(JobList::Waiting, Some(&long.job_type)).await?;
+            if !long.walked && patient && !self.adds_up(&long) {
+                let whole = self.walk_pending(JobList::Waiting, Some(&long.job_type)).await?;
+                if whole {
+                    self.note_complete(&long.job_type);
+                    continue;
+                }
             }
-            if !complete && self.adds_up(&long) {
-                self.keep_waiting(&long.job_type);
-                complete = true;
-            }
-            if complete && let Some(seen) = self.lists.get_mut(&Pending::Waiting) {
-                seen.complete.insert(long.job_type.clone());
-            }
+            self.close(&long);
         }
         Ok(())
     }
 
+    /// Takes the arithmetic for what it is worth.
+    fn close(&mut self, long: &LongList) {
+        let surplus = self.surplus(long);
+        let adds_up = self.adds_up(long);
+        let hidden = self.still_hidden(&long.job_type);
+        self.keep_waiting(&long.job_type);
+        let known = self.memory.type_mut(&long.job_type);
+        let hidden = if adds_up || surplus > 0 { hidden } else { hidden + surplus.unsigned_abs() };
+        known.surplus = if surplus > 0 { known.surplus.saturating_add(1) } else { 0 };
+        let lost = if known.surplus >= PATIENCE { surplus.unsigned_abs().min(hidden) } else { 0 };
+        if lost > 0 {
+            known.surplus = 0;
+            self.lost_hidden.insert(long.job_type.clone(), lost);
+        }
+        self.hidden.insert(long.job_type.clone(), hidden - lost);
+        if hidden == lost && surplus <= 0 {
+            self.note_complete(&long.job_type);
+        }
+    }
+
+    fn note_complete(&mut self, job_type: &JobType) {
+        if let Some(seen) = self.lists.get_mut(&Pending::Waiting) {
+            seen.complete.insert(job_type.clone());
+        }
+    }
+
     /// Whether those that waited before and were not met elsewhere, with those seen
-    /// waiting now, are as many as the list said; those that began right after it
-    /// answered may be missing from them.
+    /// waiting now and those that never were seen, are as many as the list said; those
+    /// that began right after it answered may be missing from them.
     fn adds_up(&self, long: &LongList) -> bool {
-        let still = self.unmet_waiting(&long.job_type).count() as u64;
         let of_type = |key: &JobKey| key.job_type == long.job_type;
-        let new = self.pending.iter().filter(|(key, job)| of_type(key) && job.state == Pending::Waiting).count() as u64;
         let recent = long.date.saturating_sub(CLOCK_GRAIN).unwrap_or(long.date);
         let begun = |at: Option<Timestamp>| at.is_some_and(|at| at >= recent);
         let left = self
@@ -229,8 +253,36 @@ impl<A: Ask + Send> Poll<'_, A> {
             .iter()
             .filter(|(key, job)| of_type(key) && job.state == Pending::Active && begun(job.processed_at));
         let ended = self.finished.iter().filter(|(key, ended)| of_type(key) && begun(ended.row.processed_at));
-        let gone = (left.count() + ended.count()) as u64;
-        still + new <= long.total && long.total <= still + new + gone
+        let gone = i64::try_from(left.count() + ended.count()).unwrap_or(i64::MAX);
+        (-gone..=0).contains(&self.surplus(long))
+    }
+
+    /// How many more should wait than the list says: that many left unseen.
+    fn surplus(&self, long: &LongList) -> i64 {
+        let still = self.unmet_waiting(&long.job_type).count() as u64;
+        let new =
+            self.pending.iter().filter(|(key, job)| key.job_type == long.job_type && job.state == Pending::Waiting);
+        let should = still + new.count() as u64 + self.still_hidden(&long.job_type);
+        i64::try_from(should).unwrap_or(i64::MAX).saturating_sub_unsigned(long.total)
+    }
+
+    /// Of the jobs that hid, those that this poll did not show either: an old one that
+    /// nobody knew was one of them.
+    pub(super) fn still_hidden(&self, job_type: &JobType) -> u64 {
+        let hidden = self.before.types.get(job_type).map_or(0, |known| known.hidden);
+        let Some(last) = self.before.meta.last_poll.and_then(|last| last.saturating_sub(CLOCK_GRAIN).ok()) else {
+            return hidden;
+        };
+        let is_old =
+            |key: &JobKey| key.job_type == *job_type && key.created_at < last && !self.before.pending.contains_key(key);
+        let begun = self.pending.keys().filter(|key| is_old(key)).count();
+        let ended = self.finished.iter().filter(|(key, ended)| {
+            is_old(key)
+                && ended.row.finished_at.is_some_and(|at| at >= last)
+                && !self.settled.contains(&key.fingerprint())
+                && !self.pending.contains_key(key)
+        });
+        hidden.saturating_sub((begun + ended.count()) as u64)
     }
 
     fn unmet_waiting(&self, job_type: &JobType) -> impl Iterator<Item = &JobKey> {

@@ -34,11 +34,15 @@ impl<A: Ask + Send> Poll<'_, A> {
         let mut told = Vec::new();
         let emptied = self.notice_emptied(now, &mut told);
         let gaps = self.gaps();
+        self.tell_hidden(now, &mut told);
         let settled = self.tell_finished(&mut told);
         if !first {
             for job_type in gaps {
-                self.memory.type_mut(&job_type).unaccounted += 1;
-                told.push(unaccounted(&job_type, now, 1, "purged"));
+                // Where numbers tell of each job that is lost, these are counted instead.
+                let numbered = !self.is_tallied(&job_type) && self.has_whole_numbers(&job_type);
+                let count = u64::from(!numbered);
+                self.memory.type_mut(&job_type).unaccounted += count;
+                told.push(unaccounted(&job_type, now, count, "purged"));
             }
         }
         self.renew_pending(now, &mut told);
@@ -46,7 +50,7 @@ impl<A: Ask + Send> Poll<'_, A> {
         self.renew_types(now);
         self.memory.lost.retain(|_, at| now.duration_since(*at) < LOST_KEPT);
         told.sort_by_key(|told| told.at);
-        Outcome { memory: self.memory, told, settled, at: now, first }
+        Outcome { memory: self.memory, told, settled, at: now, first, emptied }
     }
 
     /// Tells every ended job that was not settled before, and settles it.
@@ -63,9 +67,7 @@ impl<A: Ask + Send> Poll<'_, A> {
         let mut settled = Vec::new();
         for (key, ended) in std::mem::take(&mut self.finished) {
             self.ended_now.insert(key.clone());
-            if ended.row.finished_at.is_some_and(|at| at >= self.since(&key.job_type)) {
-                self.ended_types.insert(key.job_type.clone());
-            }
+            self.ended_types.insert(key.job_type.clone());
             let fingerprint = key.fingerprint();
             let at = ended.row.finished_at.unwrap_or(key.created_at);
             if at < first_poll || self.settled.contains(&fingerprint) || !self.is_settled_by_key(&key, &ended, at) {
@@ -153,9 +155,32 @@ impl<A: Ask + Send> Poll<'_, A> {
         is_told.then(|| told_of(kind, row, at, wait, run))
     }
 
+    /// Jobs that only a list's total told of: those that are still there, and those
+    /// that ended without ever being seen.
+    fn tell_hidden(&mut self, now: Timestamp, told: &mut Vec<Told>) {
+        let names: Vec<JobType> = self.memory.types.keys().cloned().collect();
+        for name in names {
+            let known = self.memory.types.get(&name).map_or(0, |known| known.hidden);
+            let hidden = self.hidden.get(&name).copied();
+            let lost = match hidden {
+                Some(_) => self.lost_hidden.get(&name).copied().unwrap_or(0),
+                None if known > 0 && self.pending_is_complete(&name) => self.still_hidden(&name),
+                None => 0,
+            };
+            let complete = self.pending_is_complete(&name);
+            let known = self.memory.type_mut(&name);
+            if complete || hidden.is_some() {
+                known.hidden = hidden.unwrap_or(0);
+            }
+            if lost > 0 {
+                known.unaccounted += lost;
+                told.push(unaccounted(&name, now, lost, "passed unseen"));
+            }
+        }
+    }
+
     /// Types of which failed jobs may have been purged unseen: as many rows as are
-    /// kept, and none of them known. Where the type's numbers tell of each job that is
-    /// lost, these are counted, one by one, instead.
+    /// kept, and none of them known.
     fn gaps(&self) -> BTreeSet<JobType> {
         let first_poll = self.memory.meta.first_poll.unwrap_or(Timestamp::UNIX_EPOCH);
         let mut rows: BTreeMap<&JobType, (usize, usize)> = BTreeMap::new();
@@ -166,10 +191,7 @@ impl<A: Ask + Send> Poll<'_, A> {
             *known += usize::from(at < first_poll || self.settled.contains(&key.fingerprint()));
         }
         let full = rows.into_iter().filter(|(_, (all, known))| *all >= FAILED_KEPT && *known == 0);
-        full.map(|(job_type, _)| job_type)
-            .filter(|job_type| self.is_tallied(job_type) || !self.has_whole_numbers(job_type))
-            .cloned()
-            .collect()
+        full.map(|(job_type, _)| job_type.clone()).collect()
     }
 
     /// What is pending now, and what was and is sought still.
@@ -218,6 +240,7 @@ impl<A: Ask + Send> Poll<'_, A> {
         let names: Vec<JobType> = self.memory.types.keys().cloned().collect();
         for name in names {
             let complete = self.pending_is_complete(&name);
+            let closed = self.hidden.contains_key(&name);
             let covered = self.covered.contains(&name);
             let counts: Vec<(Pending, u64)> =
                 self.lists.keys().filter_map(|state| Some((*state, self.pending_total(*state, &name)?))).collect();
@@ -232,7 +255,7 @@ impl<A: Ask + Send> Poll<'_, A> {
             let oldest_active =
                 of_type().filter(|(_, job)| job.state == Pending::Active).filter_map(|(_, job)| job.processed_at).min();
             let known: &mut TypeMemory = self.memory.types.entry(name.clone()).or_default();
-            known.pending_known = complete;
+            known.pending_known = complete || closed;
             if covered || known.covered.is_none() {
                 known.covered = Some(now);
             }

@@ -11,11 +11,15 @@ use jiff::{SignedDuration, Timestamp};
 use super::finished::SAMPLE;
 use super::memory::{Hole, Tally, TypeMemory};
 use super::settle::unaccounted;
-use super::{Ask, Poll, Told, policy};
+use super::{Ask, PAGE, Poll, Told, policy};
 use crate::core::job::{JobKey, JobList, JobType, Order};
 
 /// Jobs made at the same time may get their numbers in another order.
 const DISORDER: SignedDuration = SignedDuration::from_secs(5);
+/// A little less than any list keeps an ended job.
+const LISTED_FOR: SignedDuration = SignedDuration::from_mins(9);
+/// Polls without a higher number after which a type has calmed down.
+const CALM: u8 = 10;
 /// Polls that see jobs go without a trace before they are unaccounted.
 const PATIENCE: u8 = 3;
 /// No server keeps more jobs of a type than this: older holes can't be filled.
@@ -37,7 +41,17 @@ impl<A: Ask + Send> Poll<'_, A> {
                 numbers.iter().any(|(number, at)| *number <= highest && at.duration_since(created) > DISORDER)
             })
         });
-        if restarted {
+        // The shortest that an ended job is listed is ten minutes.
+        let gone = self.before.meta.last_ended.as_ref().is_some_and(|(key, at)| {
+            let whole = self.completed_whole && self.failed_whole;
+            whole && now.duration_since(*at) < LISTED_FOR && !self.finished.contains_key(key)
+        });
+        let was_listed = self.before.meta.listed_completed + self.before.meta.listed_failed > 0;
+        let nothing_listed = self.memory.meta.listed_completed + self.memory.meta.listed_failed == 0;
+        let emptied = restarted || gone || (was_listed && nothing_listed);
+        if emptied {
+            // What ended since the last poll, of any type, is gone without a trace.
+            told.push(unaccounted(&JobType::from("*"), now, 0, "emptied"));
             for (name, known) in &mut self.memory.types {
                 if let (Some(tally), Some((highest, _))) = (&mut known.tally, known.highest) {
                     let left = tally.left(highest);
@@ -57,7 +71,11 @@ impl<A: Ask + Send> Poll<'_, A> {
                 }
             }
         }
-        restarted
+        let last = self.finished.values().filter(|ended| ended.list == JobList::Completed);
+        let last =
+            last.filter_map(|ended| Some((ended.row.key.clone(), ended.row.finished_at?))).max_by_key(|(_, at)| *at);
+        self.memory.meta.last_ended = last;
+        emptied
     }
 
     /// Takes the numbers seen in this poll into account.
@@ -82,13 +100,22 @@ impl<A: Ask + Send> Poll<'_, A> {
         }
     }
 
-    /// Looks for a trace of those that are gone from the pending ones and not on any
-    /// page, before they are taken for lost.
+    /// Two questions about tallied types that the first page leaves open: where those
+    /// went that are gone from the pending ones, before they are taken for lost; and,
+    /// once a type has calmed down, whether its last job overtook so many that it is
+    /// on no page from this end.
     pub(super) async fn trace_tallies(&mut self) -> Result<(), A::Error> {
         for (name, known) in &self.before.types {
-            let doubtful = known.tally.as_ref().is_some_and(|tally| tally.doubt + 1 >= PATIENCE);
-            if doubtful && self.is_tallied(name) && !self.finished.keys().any(|key| key.job_type == *name) {
+            let Some(tally) = known.tally.as_ref().filter(|_| self.is_tallied(name)) else { continue };
+            if tally.doubt + 1 >= PATIENCE && !self.finished.keys().any(|key| key.job_type == *name) {
                 self.page(JobList::Completed, Some(name), 0, SAMPLE, Order::NewestFirst).await?;
+            }
+            if tally.calm == CALM && !self.completed_whole {
+                let Some(page) = self.page(JobList::Completed, Some(name), 0, 0, Order::OldestFirst).await? else {
+                    continue;
+                };
+                let start = page.total.saturating_sub(PAGE);
+                self.page(JobList::Completed, Some(name), start, PAGE, Order::OldestFirst).await?;
             }
         }
         Ok(())
@@ -113,6 +140,8 @@ impl<A: Ask + Send> Poll<'_, A> {
             return;
         };
         let Some((highest, _)) = known.highest else { return };
+        let higher = numbers.and_then(|numbers| numbers.keys().next_back()).is_some_and(|seen| *seen > highest);
+        tally.calm = if higher { 0 } else { tally.calm.saturating_add(1) };
         let gone = tally.left(highest).saturating_sub(pending);
         if gone == 0 {
             tally.doubt = 0;

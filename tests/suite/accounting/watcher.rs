@@ -169,8 +169,8 @@ pub fn kind_of(outcome: Truth) -> EventKind {
 }
 
 /// Jobs that ended during the first poll may or may not be told. Failed ones that were
-/// purged before a poll could see them can't be told one by one, and have to be told
-/// as a gap.
+/// purged before a poll could see them can't be told one by one, nor what was listed
+/// when Redis was emptied: they have to be told as a gap.
 pub fn judge(watcher: &Watcher, jobs: &Jobs) -> Verdict {
     let policy = policy();
     let (began, looked) = watcher.spans.first().copied().unwrap();
@@ -217,11 +217,13 @@ pub fn judge(watcher: &Watcher, jobs: &Jobs) -> Verdict {
         };
         if tells && ended.finished_on >= looked {
             verdict.followed += 1;
-            if of_this.is_empty() && could_be_seen {
+            let emptied = ended.left_at.is_some() && gaps.contains_key(&JobType::from("*"));
+            if of_this.is_empty() && could_be_seen && !emptied {
                 verdict.missed.push(format!("{} {:?}", name(ended), ended.outcome));
             } else if of_this.is_empty() {
                 verdict.purged += 1;
-                if !gaps.contains_key(&job_type) {
+                let told = gaps.contains_key(&job_type) || gaps.contains_key(&JobType::from("*"));
+                if !told {
                     verdict.untold_gaps.push(format!("{} {:?}", name(ended), ended.outcome));
                 }
             }
