@@ -69,7 +69,8 @@ impl Instance {
     pub(super) async fn note_reach(&self, result: &anyhow::Result<Ran>) -> anyhow::Result<()> {
         let error = result.as_ref().err().and_then(|error| error.downcast_ref::<Error>());
         let reached = match (result, error) {
-            (Ok(_), _) => Some(true),
+            (Ok(Ran::Done), _) => Some(true),
+            (Ok(Ran::NotAllowed), _) => None,
             (Err(_), Some(error)) => error.reached(),
             (Err(_), None) => None,
         };
@@ -85,7 +86,7 @@ impl Instance {
                 after.missed = 0;
                 after.first_missed = None;
                 if let Some(since) = after.down_since.take() {
-                    let data = json!({ "down_seconds": now.duration_since(since).as_secs_f64().max(0.0) });
+                    let data = json!({ "down_seconds": now.duration_since(since).as_millis().max(0) as f64 / 1000.0 });
                     events.push(self.server_event(EventKind::InstanceUp, now, data));
                 }
             }

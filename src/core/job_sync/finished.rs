@@ -55,6 +55,7 @@ impl<A: Ask + Send> Poll<'_, A> {
             return self.look_at_each_type().await;
         }
         let mut unseen = Vec::new();
+        let mut numbered = Vec::new();
         for job_type in self.all_types() {
             let seen = self.memory.types.get(&job_type).is_some_and(|known| known.seen);
             let on_page = page.rows.iter().any(|row| row.key.job_type == job_type);
@@ -66,12 +67,15 @@ impl<A: Ask + Send> Poll<'_, A> {
                 self.covered.insert(job_type);
             } else if self.memory.meta.ignores_type {
                 return self.walk_all_types().await;
-            } else if seen {
-                self.walk(Some(&job_type), self.since(&job_type)).await?;
-            } else {
+            } else if !seen {
                 unseen.push(job_type);
+            } else if self.has_whole_numbers(&job_type) && self.may_wait(&page, &job_type) {
+                numbered.push(job_type);
+            } else {
+                self.walk(Some(&job_type), self.since(&job_type)).await?;
             }
         }
+        self.ask_in_turn(numbered).await?;
         self.ask_in_turn(unseen).await
     }
 
@@ -81,14 +85,18 @@ impl<A: Ask + Send> Poll<'_, A> {
             if self.memory.meta.ignores_type {
                 break;
             }
-            self.completed_page(Some(&job_type), 0).await?;
+            let page = self.completed_page(Some(&job_type), 0).await?;
+            if let Some(page) = page.filter(|page| self.is_tallied(&job_type) && !is_whole(page)) {
+                // The last number may stand on a job that overtook a page of others.
+                let start = page.total.saturating_sub(PAGE);
+                self.page(JobList::Completed, Some(&job_type), start, PAGE, Order::OldestFirst).await?;
+            }
         }
         self.covered = self.all_types();
         Ok(())
     }
 
-    /// The types that a full page may have hidden and that there is no sign of: one a
-    /// poll. What the server keeps for days allows it.
+    /// Types that a full page may have hidden and that there is no sign of: one a poll. What the server keeps for days allows it.
     async fn ask_in_turn(&mut self, unseen: Vec<JobType>) -> Result<(), A::Error> {
         let turn = usize::try_from(self.before.meta.polls).unwrap_or(0).checked_rem(unseen.len());
         let Some(job_type) = turn.and_then(|turn| unseen.get(turn)) else { return Ok(()) };
@@ -111,6 +119,13 @@ impl<A: Ask + Send> Poll<'_, A> {
         let left = self.before.pending.keys().filter(|key| key.job_type == *job_type);
         let ended = left.filter(|key| !self.pending.contains_key(key)).count();
         reaches_back && ((born + ended) as u64) < PAGE
+    }
+
+    /// Whether a type whose numbers tell of each job can be left for another poll: its
+    /// failures are told at once all the same, and so is what was pending.
+    fn may_wait(&self, page: &JobsPage, job_type: &JobType) -> bool {
+        let shown = page.rows.iter().filter(|row| row.key.job_type == *job_type).count();
+        (shown as u64) < STEP && !self.before.pending.keys().any(|key| key.job_type == *job_type)
     }
 
     async fn walk_all_types(&mut self) -> Result<(), A::Error> {

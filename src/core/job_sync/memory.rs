@@ -75,8 +75,9 @@ pub(super) struct TypeMemory {
     pub pending_known: bool,
     /// Jobs that wait, by the list's total, and that no page ever showed.
     pub hidden: u64,
-    /// Polls in a row that counted fewer than should wait.
+    /// Polls in a row that counted fewer than should wait, or more.
     pub surplus: u8,
+    pub deficit: u8,
     /// The server said that it knows no such type.
     pub refused: Option<Timestamp>,
     /// The highest number seen, and the creation of that job.

@@ -12,6 +12,8 @@ use crate::core::job::{JobKey, JobList, JobType, JobsPage, Order, Pending};
 const SHORT: u64 = 15;
 /// Polls in a row that count too few before those that hid are taken for lost.
 const PATIENCE: u8 = 3;
+/// How many of a list that doesn't add up are sought one by one.
+const SUSPECTS: usize = 6;
 /// Where pages of the ended jobs begin that look for those who left a long list.
 const DEEPER: [u64; 2] = [100, 300];
 /// By how much a long list may have grown since it was last asked.
@@ -38,8 +40,25 @@ pub(super) struct LongList {
     pub job_type: JobType,
     pub total: u64,
     pub date: Timestamp,
-    /// All of it was asked for, and some rows hid.
-    pub walked: bool,
+    /// All of it was asked for, and only so many rows were shown.
+    pub walked: Option<u64>,
+}
+
+/// A walk through a whole list: how many rows it showed, of how many.
+struct Walk {
+    rows: u64,
+    total: u64,
+    date: Timestamp,
+}
+
+impl Walk {
+    fn is_whole(&self) -> bool {
+        self.rows >= self.total
+    }
+
+    fn into_long(self, job_type: &JobType) -> LongList {
+        LongList { job_type: job_type.clone(), total: self.total, date: self.date, walked: Some(self.rows) }
+    }
 }
 
 impl ListSeen {
@@ -73,7 +92,7 @@ impl<A: Ask + Send> Poll<'_, A> {
         let mut seen = ListSeen { total: page.total, whole: is_whole(&page), ..ListSeen::default() };
         if !seen.whole {
             if self.memory.meta.ignores_type {
-                seen.whole = self.walk_pending(list, None).await?;
+                seen.whole = self.walk_pending(list, None).await?.is_some_and(|walk| walk.is_whole());
             } else {
                 self.ask_pending_by_type(state, &page, &mut seen).await?;
             }
@@ -154,41 +173,43 @@ impl<A: Ask + Send> Poll<'_, A> {
                     job_type: job_type.clone(),
                     total: page.total,
                     date: page.date,
-                    walked: false,
+                    walked: None,
                 });
                 return Ok(());
             }
         }
-        if self.walk_pending(list, Some(job_type)).await? {
-            seen.complete.insert(job_type.clone());
-        } else if state == Pending::Waiting
-            && let Some(total) = seen.totals.get(job_type).copied()
-        {
-            let date = self.now();
-            self.long.push(LongList { job_type: job_type.clone(), total, date, walked: true });
+        if let Some(walk) = self.walk_pending(list, Some(job_type)).await? {
+            if walk.is_whole() {
+                seen.complete.insert(job_type.clone());
+            } else if state == Pending::Waiting {
+                self.long.push(walk.into_long(job_type));
+            }
         }
         Ok(())
     }
 
     /// Walks a whole list by pages that overlap, from both ends, until the distinct
-    /// rows are as many as its total. Whether they became so.
-    async fn walk_pending(&mut self, list: JobList, job_type: Option<&JobType>) -> Result<bool, A::Error> {
+    /// rows are as many as its total.
+    async fn walk_pending(&mut self, list: JobList, job_type: Option<&JobType>) -> Result<Option<Walk>, A::Error> {
         let mut rows: BTreeSet<JobKey> = BTreeSet::new();
+        let mut walk = None;
         for order in [Order::NewestFirst, Order::OldestFirst] {
             let mut start = 0;
             for _ in 0..MOST_PAGES {
-                let Some(page) = self.page(list, job_type, start, PAGE, order).await? else { return Ok(false) };
+                let Some(page) = self.page(list, job_type, start, PAGE, order).await? else { return Ok(None) };
                 rows.extend(page.rows.iter().map(|row| row.key.clone()));
-                if rows.len() as u64 >= page.total {
-                    return Ok(true);
+                let so_far = Walk { rows: rows.len() as u64, total: page.total, date: page.date };
+                if so_far.is_whole() {
+                    return Ok(Some(so_far));
                 }
+                walk = Some(so_far);
                 if start + PAGE >= page.total {
                     break;
                 }
                 start += STEP;
             }
         }
-        Ok(false)
+        Ok(walk)
     }
 
     /// Asked after the lists of ended jobs, so that who left a long list is known.
@@ -199,38 +220,55 @@ impl<A: Ask + Send> Poll<'_, A> {
             // Where somebody left unseen, the oldest among more of the ended jobs may show
             // who, far cheaper than the whole list.
             for start in DEEPER {
-                if !long.walked && patient && self.surplus(&long) > 0 {
+                if long.walked.is_none() && patient && self.surplus(&long) > 0 {
                     self.completed_page(scope.as_ref(), start).await?;
                 }
             }
-            if !long.walked && patient && !self.adds_up(&long) {
-                let whole = self.walk_pending(JobList::Waiting, Some(&long.job_type)).await?;
-                if whole {
+            // The first page drops the oldest of its candidates: those may be who.
+            for key in self.oldest_unmet(&long.job_type) {
+                if long.walked.is_none() && patient && self.surplus(&long) > 0 {
+                    self.seek_waiting(&key).await?;
+                }
+            }
+            let mut long = long;
+            if long.walked.is_none()
+                && patient
+                && !self.adds_up(&long)
+                && let Some(walk) = self.walk_pending(JobList::Waiting, Some(&long.job_type)).await?
+            {
+                if walk.is_whole() {
                     self.note_complete(&long.job_type);
                     continue;
                 }
+                long = walk.into_long(&long.job_type);
             }
             self.close(&long);
         }
         Ok(())
     }
 
-    /// Takes the arithmetic for what it is worth.
+    /// Takes the arithmetic for what it is worth. A job that begins between two
+    /// questions makes it wrong by one, once: what stays wrong is believed.
     fn close(&mut self, long: &LongList) {
         let surplus = self.surplus(long);
-        let adds_up = self.adds_up(long);
-        let hidden = self.still_hidden(&long.job_type);
+        let mut hidden = self.still_hidden(&long.job_type);
+        let is_exact = long.walked.is_some() || !self.adds_up(long);
         self.keep_waiting(&long.job_type);
         let known = self.memory.type_mut(&long.job_type);
-        let hidden = if adds_up || surplus > 0 { hidden } else { hidden + surplus.unsigned_abs() };
         known.surplus = if surplus > 0 { known.surplus.saturating_add(1) } else { 0 };
-        let lost = if known.surplus >= PATIENCE { surplus.unsigned_abs().min(hidden) } else { 0 };
-        if lost > 0 {
-            known.surplus = 0;
+        known.deficit = if surplus < 0 { known.deficit.saturating_add(1) } else { 0 };
+        if surplus < 0 && (is_exact || known.deficit >= PATIENCE) {
+            known.deficit = 0;
+            hidden += surplus.unsigned_abs();
+        }
+        if known.surplus >= PATIENCE {
+            let lost = surplus.unsigned_abs().min(hidden);
+            known.surplus = if lost > 0 { 0 } else { known.surplus };
+            hidden -= lost;
             self.lost_hidden.insert(long.job_type.clone(), lost);
         }
-        self.hidden.insert(long.job_type.clone(), hidden - lost);
-        if hidden == lost && surplus <= 0 {
+        self.hidden.insert(long.job_type.clone(), hidden);
+        if hidden == 0 && surplus <= 0 {
             self.note_complete(&long.job_type);
         }
     }
@@ -262,7 +300,8 @@ impl<A: Ask + Send> Poll<'_, A> {
         let still = self.unmet_waiting(&long.job_type).count() as u64;
         let new =
             self.pending.iter().filter(|(key, job)| key.job_type == long.job_type && job.state == Pending::Waiting);
-        let should = still + new.count() as u64 + self.still_hidden(&long.job_type);
+        let shown = long.walked.unwrap_or_else(|| new.count() as u64);
+        let should = still + shown + self.still_hidden(&long.job_type);
         i64::try_from(should).unwrap_or(i64::MAX).saturating_sub_unsigned(long.total)
     }
 
@@ -293,6 +332,13 @@ impl<A: Ask + Send> Poll<'_, A> {
                 && !self.finished.contains_key(key);
             unmet.then_some(key)
         })
+    }
+
+    fn oldest_unmet(&self, job_type: &JobType) -> Vec<JobKey> {
+        let mut unmet: Vec<JobKey> = self.unmet_waiting(job_type).cloned().collect();
+        unmet.sort_by_key(|key| key.created_at);
+        unmet.truncate(SUSPECTS);
+        unmet
     }
 
     fn keep_waiting(&mut self, job_type: &JobType) {

@@ -16,6 +16,9 @@ use crate::core::job::{JobKey, JobType, JobsPage};
 /// Questions that seeking may ask in one poll; what is left is sought in the next.
 const MOST_QUESTIONS: u32 = 60;
 
+/// Questions for one job of a list that doesn't add up.
+const MOST_FOR_ONE: u32 = 4;
+
 /// What one page showed.
 #[derive(Debug)]
 pub(super) struct Probe {
@@ -108,39 +111,52 @@ impl<A: Ask + Send> Poll<'_, A> {
     pub(super) async fn seek_missing(&mut self) -> Result<(), A::Error> {
         let mut budget = MOST_QUESTIONS;
         for target in self.targets() {
-            let job_type = target.job_type().clone();
-            self.ask_failed_of(&job_type).await?;
-            while !self.is_found(&target) {
-                match self.judge(&target) {
-                    Verdict::Absent => {
-                        self.note_absent(&target);
+            let allowed = if self.is_worth_asking(&target) { &mut budget } else { &mut 0 };
+            self.seek(&target, allowed).await?;
+        }
+        Ok(())
+    }
+
+    /// Looks for one job that was waiting, in a list that can't tell whether it is.
+    pub(super) async fn seek_waiting(&mut self, key: &JobKey) -> Result<(), A::Error> {
+        let target = self.known_target(key, None);
+        self.seek(&target, &mut { MOST_FOR_ONE }).await
+    }
+
+    async fn seek(&mut self, target: &Target, budget: &mut u32) -> Result<(), A::Error> {
+        let job_type = target.job_type();
+        self.ask_failed_of(job_type).await?;
+        while !self.is_found(target) {
+            match self.judge(target) {
+                Verdict::Absent => {
+                    self.note_absent(target);
+                    break;
+                }
+                Verdict::Look(start) if *budget > 0 => {
+                    *budget -= 1;
+                    let scope = self.scope(job_type);
+                    if self.completed_page(scope.as_ref(), start).await?.is_none() {
                         break;
                     }
-                    Verdict::Look(start) if budget > 0 && self.is_worth_asking(&target) => {
-                        budget -= 1;
-                        let scope = self.scope(&job_type);
-                        if self.completed_page(scope.as_ref(), start).await?.is_none() {
-                            break;
-                        }
-                    }
-                    Verdict::Look(_) | Verdict::Unclear => break,
                 }
+                Verdict::Look(_) | Verdict::Unclear => break,
             }
         }
         Ok(())
     }
 
+    fn known_target(&self, key: &JobKey, last_seen: Option<Timestamp>) -> Target {
+        let seen = last_seen.or(self.before.meta.last_poll).unwrap_or_else(|| self.now());
+        Target::Known { key: key.clone(), unfinished_at: seen.saturating_sub(CLOCK_GRAIN).unwrap_or(seen) }
+    }
+
     fn targets(&self) -> Vec<Target> {
         let now = self.now();
-        let last_poll = self.before.meta.last_poll.unwrap_or(now);
         let known = self.before.pending.iter().filter(|(key, _)| {
             // Recurring jobs are made anew when the server starts: the old ones vanish.
             !self.is_tallied(&key.job_type) && key.recurring_due().is_none_or(|due| due <= now)
         });
-        let known = known.map(|(key, job)| {
-            let seen = job.last_seen.unwrap_or(last_poll);
-            Target::Known { key: key.clone(), unfinished_at: seen.saturating_sub(CLOCK_GRAIN).unwrap_or(seen) }
-        });
+        let known = known.map(|(key, job)| self.known_target(key, job.last_seen));
         let holes = self.before.types.iter().flat_map(|(job_type, known)| {
             known.holes.iter().map(move |(number, hole)| Target::Hole {
                 job_type: job_type.clone(),

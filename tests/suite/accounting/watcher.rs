@@ -14,19 +14,19 @@ use tubewarden::core::job::{JobKey, JobRow, JobType, JobsPage, JobsQuery, JobsRe
 use tubewarden::core::job_sync::{Ask, Memory, Policy, Told, sync};
 
 /// An instance, its lists as the server gives them, and what each question cost.
-pub struct Model<'a> {
-    pub jobs: &'a mut Jobs,
+pub(crate) struct Model<'a> {
+    pub(crate) jobs: &'a mut Jobs,
     /// The world goes on between two questions.
-    pub pause: Duration,
+    pub(crate) pause: Duration,
     /// Questions that are answered before the instance stops answering.
-    pub patience: Option<u64>,
-    pub questions: u64,
-    pub rows: u64,
-    pub asked: Option<&'a mut BTreeMap<String, (u64, u64)>>,
+    pub(crate) patience: Option<u64>,
+    pub(crate) questions: u64,
+    pub(crate) rows: u64,
+    pub(crate) asked: Option<&'a mut BTreeMap<String, (u64, u64)>>,
 }
 
 #[derive(Debug)]
-pub struct Unanswered;
+pub(crate) struct Unanswered;
 
 impl Ask for Model<'_> {
     type Error = Unanswered;
@@ -72,7 +72,7 @@ impl Ask for Model<'_> {
 }
 
 /// Runs a future that never waits.
-pub fn now<F: Future>(future: F) -> F::Output {
+pub(crate) fn now<F: Future>(future: F) -> F::Output {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => output,
         Poll::Pending => panic!("a model answers at once"),
@@ -81,20 +81,20 @@ pub fn now<F: Future>(future: F) -> F::Output {
 
 /// The daemon's side: what it remembers, and all that it ever told.
 #[derive(Default)]
-pub struct Watcher {
-    pub memory: Memory,
-    pub settled: HashSet<i64>,
-    pub told: Vec<Told>,
-    pub polls: u64,
-    pub questions: u64,
-    pub rows: u64,
-    pub asked: BTreeMap<String, (u64, u64)>,
+pub(crate) struct Watcher {
+    pub(crate) memory: Memory,
+    pub(crate) settled: HashSet<i64>,
+    pub(crate) told: Vec<Told>,
+    pub(crate) polls: u64,
+    pub(crate) questions: u64,
+    pub(crate) rows: u64,
+    pub(crate) asked: BTreeMap<String, (u64, u64)>,
     /// When each poll that succeeded began and ended.
-    pub spans: Vec<(Timestamp, Timestamp)>,
+    pub(crate) spans: Vec<(Timestamp, Timestamp)>,
 }
 
 /// The defaults of `[jobs]`.
-pub fn policy() -> Policy {
+pub(crate) fn policy() -> Policy {
     let count_only = [
         "activitypub-*",
         "federate-video",
@@ -111,7 +111,7 @@ pub fn policy() -> Policy {
 
 impl Watcher {
     /// One poll; with `patience`, one that the instance may not answer to the end.
-    pub fn poll(&mut self, jobs: &mut Jobs, pause: Duration, patience: Option<u64>) -> bool {
+    pub(crate) fn poll(&mut self, jobs: &mut Jobs, pause: Duration, patience: Option<u64>) -> bool {
         let start = jobs.now();
         let mut model = Model { jobs, pause, patience, questions: 0, rows: 0, asked: Some(&mut self.asked) };
         let outcome = now(sync(&mut model, &self.memory, &self.settled, &policy()));
@@ -131,35 +131,35 @@ impl Watcher {
     }
 
     /// As after a restart of the daemon: only what was stored is left.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.memory = Memory::from_documents(&self.memory.to_documents()).unwrap();
     }
 }
 
 /// What was told, held against the truth.
 #[derive(Debug, Default)]
-pub struct Verdict {
+pub(crate) struct Verdict {
     /// Followed jobs that ended after the first poll.
-    pub followed: u64,
-    pub missed: Vec<String>,
-    pub twice: Vec<String>,
-    pub invented: Vec<String>,
+    pub(crate) followed: u64,
+    pub(crate) missed: Vec<String>,
+    pub(crate) twice: Vec<String>,
+    pub(crate) invented: Vec<String>,
     /// Told as something other than they were.
-    pub wrong: Vec<String>,
-    pub unaccounted: u64,
+    pub(crate) wrong: Vec<String>,
+    pub(crate) unaccounted: u64,
     /// Purged before any poll could see them.
-    pub purged: u64,
+    pub(crate) purged: u64,
     /// Of these, those of a type of which no gap was told.
-    pub untold_gaps: Vec<String>,
+    pub(crate) untold_gaps: Vec<String>,
     /// Types whose counters differ from the truth.
-    pub miscounted: Vec<String>,
+    pub(crate) miscounted: Vec<String>,
 }
 
 fn name(job: &Ended) -> String {
     format!("{}/{}/{}", job.job_type, job.id, job.created_at.as_millisecond())
 }
 
-pub fn kind_of(outcome: Truth) -> EventKind {
+pub(crate) fn kind_of(outcome: Truth) -> EventKind {
     match outcome {
         Truth::Completed => EventKind::JobCompleted,
         Truth::Failed => EventKind::JobFailed,
@@ -171,7 +171,7 @@ pub fn kind_of(outcome: Truth) -> EventKind {
 /// Jobs that ended during the first poll may or may not be told. Failed ones that were
 /// purged before a poll could see them can't be told one by one, nor what was listed
 /// when Redis was emptied: they have to be told as a gap.
-pub fn judge(watcher: &Watcher, jobs: &Jobs) -> Verdict {
+pub(crate) fn judge(watcher: &Watcher, jobs: &Jobs) -> Verdict {
     let policy = policy();
     let (began, looked) = watcher.spans.first().copied().unwrap();
     let began = Timestamp::from_second(began.as_second()).unwrap();
