@@ -1,0 +1,3 @@
+//! The integration tests, one module a capability.
+
+mod peertube;
