@@ -1,12 +1,17 @@
 //! The pure heart: what jobs, videos and events are, and how they are told
 //! exactly once. Nothing here does I/O, reads a clock or draws a random number.
 
+pub mod cron;
 pub mod event;
 pub mod glob;
 pub mod histogram;
 pub mod job;
+pub mod job_sync;
 pub mod memory;
 pub mod poll;
+pub mod tell;
 pub mod text;
 pub mod video;
+pub mod video_facts;
+pub mod video_sync;
 pub mod view;

@@ -2,7 +2,25 @@
 //! every video exactly once. The modules, in reading order:
 //!
 //! - [`core`]: what is true of jobs, videos and events. Pure: no clock, no I/O.
+//! - [`config`]: the TOML as written in, a configuration that cannot be wrong out.
 //! - [`peertube`]: the only place that speaks HTTP with PeerTube.
+//! - [`store`]: what was learnt and told, kept in one file.
+//! - [`poll`]: fetch → core → one transaction → metrics and log.
+//! - [`schedule`]: the clock that wakes the polls.
+//! - [`metrics`]: all that Prometheus reads.
+//! - [`http`]: the listener that serves it.
+//! - [`log`]: every event of the program as one safe line.
+//! - [`daemon`]: wiring, supervision, the order of starting and stopping.
+//! - [`cli`]: the command line.
 
+pub mod cli;
+pub mod config;
 pub mod core;
+pub mod daemon;
+pub mod http;
+pub mod log;
+pub mod metrics;
 pub mod peertube;
+pub mod poll;
+pub mod schedule;
+pub mod store;

@@ -21,6 +21,6 @@ mod wire;
 pub use client::{Client, SignIn};
 pub use error::{BuildError, Cause, Endpoint, Error, Pause, Refusal, Told};
 pub use host::{Boxed, Grant, Host, HostError, MemoryHost, TokenPair};
-pub use options::{Account, Options, Scope, VideoSort, VideosQuery};
+pub use options::{Account, Options};
 pub use pace::Backoff;
 pub use wire::{Me, Role, ServerConfig};

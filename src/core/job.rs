@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::text::clean;
+
 /// A job's type, as the server names it. An open set of strings.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -33,6 +35,17 @@ pub struct JobKey {
 }
 
 impl JobKey {
+    /// The id as a number, where the queue counts its jobs.
+    pub fn number(&self) -> Option<u64> {
+        self.id.parse().ok()
+    }
+
+    /// When a recurring job is due: `repeat:<hash>:<milliseconds>`.
+    pub fn recurring_due(&self) -> Option<Timestamp> {
+        let (_, due) = self.id.strip_prefix("repeat:")?.rsplit_once(':')?;
+        Timestamp::from_millisecond(due.parse().ok()?).ok()
+    }
+
     /// A stable number for the set of settled jobs: of a hash, so that a million
     /// of them are small.
     pub fn fingerprint(&self) -> i64 {
@@ -135,7 +148,17 @@ pub struct JobRow {
     pub finished_at: Option<Timestamp>,
     /// Present on failed jobs, and on others that were tried again.
     pub error: Option<String>,
+    /// The id of the job that waits for this one.
+    pub parent: Option<String>,
     pub payload: Payload,
+}
+
+/// A reply to a question for jobs.
+#[derive(Debug, Clone, PartialEq)]
+pub enum JobsReply {
+    Page(JobsPage),
+    /// The server does not know the type that was asked for.
+    UnknownType,
 }
 
 /// The fields of a job's `data` that may be shown; everything else, working
@@ -156,4 +179,91 @@ pub struct Payload {
     /// Not shown as payload: it names the video of the event.
     #[serde(skip_serializing)]
     pub video_uuid: Option<String>,
+}
+
+/// Why a job is in the list of failed ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    OfItself,
+    /// A child of it failed.
+    Cascaded,
+    Cancelled,
+}
+
+/// Reads the cause from the error text, the only place that tells it.
+pub fn failure(error: &str) -> Failure {
+    let first = error.lines().next().unwrap_or_default();
+    let of_a_child = first.match_indices("child bull-").any(|(at, _)| {
+        (at == 0 || first.get(..at).is_some_and(|before| before.ends_with(": ")))
+            && first.get(at..).is_some_and(|rest| rest.contains(" failed"))
+    });
+    if of_a_child {
+        Failure::Cascaded
+    } else if first.contains("Job has been canceled") {
+        Failure::Cancelled
+    } else {
+        Failure::OfItself
+    }
+}
+
+/// An error in one line: the first, which names it, then the last that is no stack
+/// frame, which often tells the cause (`ffmpeg exited with code 1` alone doesn't).
+pub fn error_summary(error: &str) -> String {
+    let mut lines = error.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("at "));
+    let first = lines.next().unwrap_or_default();
+    match lines.next_back() {
+        Some(last) => clean(&format!("{first} … {last}"), 500),
+        None => clean(first, 500),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_tells_its_kind_by_its_error() {
+        for cascaded in [
+            "child bull-peertube.example.com:video-transcoding:feec3118 failed\n    at x",
+            "UnrecoverableError: child bull-peertube.example.com:video-transcoding:feec3118 failed",
+        ] {
+            assert_eq!(failure(cascaded), Failure::Cascaded);
+        }
+        assert_eq!(failure("UnrecoverableError: Job has been canceled\n    at AbortSignal"), Failure::Cancelled);
+        assert_eq!(failure("Error: grandchild bull-x failed"), Failure::OfItself);
+        assert_eq!(failure("Error: ffmpeg exited with code 1"), Failure::OfItself);
+        assert_eq!(failure(""), Failure::OfItself);
+    }
+
+    #[test]
+    fn an_error_is_summed_up_by_its_first_line_and_its_cause() {
+        let error = "Error: ffmpeg exited with code 1\n    at ChildProcess.<anonymous> (/a/b.js:1:2)\n\
+                     [mov] moov atom not found\nInvalid data found when processing input\n    at process (node:1)\n";
+        assert_eq!(error_summary(error), "Error: ffmpeg exited with code 1 … Invalid data found when processing input");
+        assert_eq!(error_summary("Error: alone\n    at x"), "Error: alone");
+        assert_eq!(error_summary(""), "");
+        assert_eq!(error_summary(&"x".repeat(9000)).chars().count(), 500);
+    }
+
+    #[test]
+    fn a_recurring_job_tells_when_it_is_due() {
+        let key = |id: &str| JobKey { job_type: "email".into(), id: id.into(), created_at: Timestamp::UNIX_EPOCH };
+        let due = key("repeat:373e67227ccbf47e220f4f98c39606f0:1795490220000").recurring_due();
+        assert_eq!(due, Timestamp::from_millisecond(1_795_490_220_000).ok());
+        assert_eq!(key("17").recurring_due(), None);
+        assert_eq!(key("17").number(), Some(17));
+        assert_eq!(key("repeat:x:1").number(), None);
+    }
+
+    #[test]
+    fn fingerprints_tell_jobs_apart() {
+        let key = |job_type: &str, id: &str, ms| JobKey {
+            job_type: job_type.into(),
+            id: id.into(),
+            created_at: Timestamp::from_millisecond(ms).unwrap(),
+        };
+        let all = [key("email", "1", 0), key("email", "1", 1), key("email", "2", 0), key("emai", "l1", 0)];
+        let distinct: std::collections::BTreeSet<_> = all.iter().map(JobKey::fingerprint).collect();
+        assert_eq!(distinct.len(), all.len());
+    }
 }

@@ -1,9 +1,11 @@
 //! The domain of videos: privacy, state, and a video as a list shows it.
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
-/// Who may see a video.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Who may see a video. Remembered as PeerTube's number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "u64", into = "u64")]
 pub enum Privacy {
     Public,
     Unlisted,
@@ -48,8 +50,21 @@ impl Privacy {
     }
 }
 
-/// How far a video is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+impl From<u64> for Privacy {
+    fn from(id: u64) -> Self {
+        Self::from_id(id)
+    }
+}
+
+impl From<Privacy> for u64 {
+    fn from(privacy: Privacy) -> Self {
+        privacy.id()
+    }
+}
+
+/// How far a video is. Remembered as PeerTube's number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "u64", into = "u64")]
 pub enum VideoState {
     Published,
     ToTranscode,
@@ -142,6 +157,64 @@ impl VideoState {
                 | Self::ToMoveToFileSystem
         )
     }
+}
+
+impl From<u64> for VideoState {
+    fn from(id: u64) -> Self {
+        Self::from_id(id)
+    }
+}
+
+impl From<VideoState> for u64 {
+    fn from(state: VideoState) -> Self {
+        state.id()
+    }
+}
+
+/// Whose videos are watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// Those of the instance itself.
+    Local,
+    /// Those it knows of other instances too.
+    All,
+}
+
+/// The order of a list of videos.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum VideoSort {
+    /// `-createdAt`: a place in it never changes.
+    NewestCreated,
+    /// `-publishedAt`: a video comes to the top when its first transcoding ends, when
+    /// it leaves Private, when its schedule is due and when a live begins.
+    NewestPublished,
+}
+
+/// A question to the list of videos of an instance. Sensitive ones are always asked
+/// for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct VideosQuery {
+    pub start: u64,
+    /// At most 100.
+    pub count: u64,
+    pub sort: VideoSort,
+    pub scope: Scope,
+    /// The reply need not tell how many there are.
+    pub skip_count: bool,
+    /// Also what is not yet published, blocked, or of a blocked owner, and each
+    /// privacy: needs the right.
+    pub everything: bool,
+}
+
+/// What a video's own address answers.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Sought {
+    Here(Box<VideoRow>),
+    /// It exists, but is not shown to us (401 or 403): nothing is learnt.
+    Withheld,
+    /// 404: it is deleted.
+    Gone,
 }
 
 /// A video as a list or its own address shows it. What an account may not see is

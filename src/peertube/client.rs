@@ -9,11 +9,11 @@ pub use super::auth::SignIn;
 use super::error::{BuildError, Cause, Endpoint, Error, Told};
 use super::host::Host;
 use super::names::ListNames;
-use super::options::{Options, Scope, VideosQuery};
+use super::options::Options;
 use super::transport::{Ask, Reply, Transport};
 use super::wire::{self, Me, ServerConfig};
 use crate::core::job::{JobsPage, JobsQuery, Order};
-use crate::core::video::{VideoRow, VideosPage};
+use crate::core::video::{Scope, Sought, VideoSort, VideosPage, VideosQuery};
 
 /// With tokens that live a second and many who ask, the one that a request was
 /// sent with may be replaced under way more than once.
@@ -90,7 +90,7 @@ impl Client {
         ask.query = vec![
             ("start", query.start.to_string()),
             ("count", query.count.to_string()),
-            ("sort", query.sort.as_str().to_owned()),
+            ("sort", video_sort(query.sort).to_owned()),
             ("nsfw", "both".to_owned()),
         ];
         if query.scope == Scope::Local {
@@ -110,8 +110,8 @@ impl Client {
         self.ask(&ask, needs, |reply| wire::videos(&reply.body, reply.date()?, !query.skip_count)).await
     }
 
-    /// A video by its uuid; `None` if PeerTube itself says that it has none.
-    pub async fn video(&self, uuid: &str) -> Result<Option<VideoRow>, Error> {
+    /// A video by its uuid. It is gone only if PeerTube itself says so.
+    pub async fn video(&self, uuid: &str) -> Result<Sought, Error> {
         // It becomes a part of an address, and comes from strangers.
         let is_id =
             !uuid.is_empty() && uuid.len() <= 64 && uuid.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
@@ -120,8 +120,9 @@ impl Client {
         }
         let path = ["videos", uuid];
         match self.ask(&Ask::get(Endpoint::Video, &path), Needs::Nothing, |reply| wire::video(&reply.body)).await {
-            Ok(row) => Ok(Some(row)),
-            Err(Error { cause: Cause::Status { status: 404, told: Told::Problem { .. } }, .. }) => Ok(None),
+            Ok(row) => Ok(Sought::Here(Box::new(row))),
+            Err(Error { cause: Cause::Status { status: 404, told: Told::Problem { .. } }, .. }) => Ok(Sought::Gone),
+            Err(error) if error.is_forbidden() => Ok(Sought::Withheld),
             Err(error) => Err(error),
         }
     }
@@ -160,5 +161,12 @@ impl Client {
             may_renew &= !bearer.renewed;
         }
         transport.ask(ask, Some(&bearer.token), &read).await
+    }
+}
+
+fn video_sort(sort: VideoSort) -> &'static str {
+    match sort {
+        VideoSort::NewestPublished => "-publishedAt",
+        VideoSort::NewestCreated => "-createdAt",
     }
 }

@@ -98,6 +98,14 @@ impl Error {
         self.cause.label()
     }
 
+    /// The HTTP status, if PeerTube answered with one that is an error.
+    pub fn status(&self) -> Option<u16> {
+        match self.cause {
+            Cause::Status { status, .. } => Some(status),
+            _ => None,
+        }
+    }
+
     /// Whether the instance answered as one that is up: an HTTP status below 500
     /// in the expected form. A limit (429) comes as HTML from PeerTube itself.
     /// `None` if it was not asked at all, so nothing was learnt.

@@ -36,8 +36,15 @@ struct Job {
     finished_on: Option<Timestamp>,
     #[serde(default)]
     error: ErrorText,
+    parent: Option<Parent>,
     #[serde(default)]
     data: Data,
+}
+
+#[derive(Deserialize)]
+struct Parent {
+    #[serde(default)]
+    id: Scalar,
 }
 
 impl From<Job> for JobRow {
@@ -47,6 +54,7 @@ impl From<Job> for JobRow {
             processed_at: job.processed_on,
             finished_at: job.finished_on,
             error: job.error.0,
+            parent: job.parent.and_then(|parent| parent.id.into_text()),
             payload: job.data.0,
         }
     }

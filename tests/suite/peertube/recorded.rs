@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tubewarden::core::job::JobList;
-use tubewarden::peertube::{Cause, Client, Error, Host, MemoryHost, Options, Scope, VideoSort, VideosQuery};
+use tubewarden::core::video::{Scope, Sought, VideoSort, VideosQuery};
+use tubewarden::peertube::{Cause, Client, Error, Host, MemoryHost, Options};
 use wiremock::matchers::{any, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -119,7 +120,8 @@ async fn videos_decode() {
 async fn a_video_the_server_and_the_account_decode() {
     let (_server, client) = served(recorded("6.3/video-transcode-failed")).await;
     let video = client.video("447920ab-ec9e-42cc-8599-3ddfc78a41fa").await.expect("an answer");
-    insta::assert_debug_snapshot!("6_3_video", video.expect("a video"));
+    let Sought::Here(video) = video else { panic!("it is here: {video:?}") };
+    insta::assert_debug_snapshot!("6_3_video", video);
 
     let (_server, client) = served(recorded("6.3/s5-config-anon")).await;
     insta::assert_debug_snapshot!("6_3_config", client.config().await.expect("a version"));

@@ -9,9 +9,8 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use serde_json::json;
 use tubewarden::core::job::JobList;
-use tubewarden::peertube::{
-    Backoff, BuildError, Cause, Client, MemoryHost, Options, Pause, Scope, VideoSort, VideosQuery,
-};
+use tubewarden::core::video::{Scope, Sought, VideoSort, VideosQuery};
+use tubewarden::peertube::{Backoff, BuildError, Cause, Client, MemoryHost, Options, Pause};
 use wiremock::matchers::{any, header, header_exists, method, path};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
@@ -83,7 +82,9 @@ async fn a_page_of_html_is_no_answer() {
 async fn only_peertubes_own_404_means_that_a_video_is_gone() {
     let uuid = "447920ab-ec9e-42cc-8599-3ddfc78a41fa";
     let (_server, client) = answering(problem(404, None)).await;
-    assert_eq!(client.video(uuid).await.expect("an answer"), None);
+    assert_eq!(client.video(uuid).await.expect("an answer"), Sought::Gone);
+    let (_server, client) = answering(problem(401, None)).await;
+    assert_eq!(client.video(uuid).await.expect("an answer"), Sought::Withheld);
 
     for other in [
         ResponseTemplate::new(404).set_body_raw("<h1>Not found</h1>", "text/html"),

@@ -1,0 +1,86 @@
+//! The command line: one file a subcommand. Results go to standard output, errors and
+//! the log to standard error.
+
+mod check;
+mod events;
+mod run;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Config, ConfigErrors, DEFAULT_PATH, Secrets};
+
+/// The configuration is wrong: the service is not restarted on it (`EX_CONFIG`).
+const EXIT_CONFIG: u8 = 78;
+
+/// Watches PeerTube instances and tells every job and every video exactly once.
+#[derive(Debug, Parser)]
+#[command(name = "tubewarden", version, arg_required_else_help = true)]
+pub struct Cli {
+    /// The configuration file.
+    #[arg(short, long, global = true, env = "TUBEWARDEN_CONFIG", default_value = DEFAULT_PATH, value_name = "FILE")]
+    config: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the daemon.
+    Run,
+    /// Validates the whole configuration.
+    Check,
+    /// Prints the history kept in the state.
+    Events(events::Args),
+}
+
+/// Why a command failed.
+enum Failure {
+    Config(ConfigErrors),
+    Running(anyhow::Error),
+}
+
+impl From<ConfigErrors> for Failure {
+    fn from(errors: ConfigErrors) -> Self {
+        Self::Config(errors)
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Running(error)
+    }
+}
+
+impl Cli {
+    /// Does what was asked; the exit status says how it went.
+    pub async fn execute(self) -> ExitCode {
+        let done = match self.command {
+            Command::Run => run::run(&self.config).await,
+            Command::Check => check::check(&self.config),
+            Command::Events(args) => events::events(&self.config, args).await,
+        };
+        match done {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(Failure::Config(errors)) => {
+                complain(&errors.to_string());
+                ExitCode::from(EXIT_CONFIG)
+            }
+            Err(Failure::Running(error)) => {
+                complain(&format!("tubewarden: {error:#}"));
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+fn load(path: &std::path::Path, secrets: Secrets) -> Result<Config, ConfigErrors> {
+    Config::load(path, secrets, &|name| std::env::var(name).ok())
+}
+
+#[expect(clippy::print_stderr, reason = "this is where a command line tool says why it failed")]
+fn complain(text: &str) {
+    eprintln!("{text}");
+}

@@ -1,0 +1,180 @@
+//! The configuration: the TOML as written in, a [`Config`] that cannot be wrong out.
+//! Everything is parsed, resolved and bounded at load, or told as an error with its
+//! file, line and key; neither an error nor `Debug` ever shows a secret.
+
+mod error;
+mod include;
+mod load;
+mod secret;
+mod section;
+mod source;
+mod value;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use secrecy::SecretString;
+use url::Url;
+
+use crate::core::cron::Cron;
+use crate::core::event::Origin;
+use crate::core::glob::Globs;
+use crate::core::poll::PollKind;
+pub use crate::core::video::Scope;
+
+pub use error::{ConfigError, ConfigErrors};
+
+/// Where the configuration is when nobody says otherwise.
+pub const DEFAULT_PATH: &str = "/etc/tubewarden/config.toml";
+
+/// The whole configuration, included files and all.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub server: Server,
+    pub state: State,
+    pub log: Log,
+    pub jobs: JobsPolicy,
+    pub videos: VideosPolicy,
+    /// At least one. Those of the main file come first, then those of the included
+    /// files in the order of `include`, a pattern's files by name.
+    pub instances: Vec<Instance>,
+}
+
+impl Config {
+    /// Reads the file and what it includes. A relative path in a file is relative to
+    /// the directory of that file. `env` gives the variables of the environment:
+    /// those that a secret names as `${NAME}`, and `CREDENTIALS_DIRECTORY`.
+    pub fn load(path: &Path, secrets: Secrets, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigErrors> {
+        load::load(path, &secret::Vault::new(secrets, env))
+    }
+}
+
+/// Whether secrets are wanted: what only reads the state store needs none, and may
+/// be run by somebody who can't read them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Secrets {
+    Read,
+    /// No secret is looked up, so no instance has an account.
+    Skip,
+}
+
+/// `[server]`: what tubewarden itself serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// The address and port of `/metrics` and the health pages. Port 0 takes a free one.
+    pub listen: SocketAddr,
+}
+
+/// `[state]`: what outlives the process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// The SQLite file, absolute; created if missing. Written as
+    /// `url = "sqlite:///absolute/path"` or `"sqlite://path/relative/to/this/file"`.
+    pub path: PathBuf,
+    /// How long the history of events is kept: one hour to ten years.
+    pub keep_events: Duration,
+}
+
+/// `[log]`: what is written to standard error, and how.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Log {
+    pub format: LogFormat,
+    /// `level`: `error`, `warn`, `info`, `debug` or `trace`, or a filter of the
+    /// tracing crate such as `info,tubewarden::peertube=debug`. Known to parse as one.
+    pub filter: String,
+    /// Which types of events are written to the log, at info.
+    pub events: Globs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// `[jobs]`: how jobs are told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobsPolicy {
+    /// Types of jobs that are told one by one, as events.
+    pub follow: Globs,
+    /// Types that are counted, but without an event for a completion. Wins over `follow`.
+    pub count_only: Globs,
+}
+
+/// `[videos]`: which videos are watched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VideosPolicy {
+    pub scope: Scope,
+}
+
+/// `[[instance]]`: one PeerTube server that is watched.
+#[derive(Debug, Clone)]
+pub struct Instance {
+    /// `name`, the label `peertube_instance`: unique, of letters, digits, `_`, `.` and
+    /// `-`, at most 64; and its address without a slash at the end.
+    pub origin: Origin,
+    /// The public address, http or https, with a slash at the end, so that
+    /// `url.join("api/v1/jobs")` stays below a path that it may have.
+    pub url: Url,
+    /// Where to connect instead, still speaking as the host of `url`. Ends with a slash.
+    pub connect: Option<Url>,
+    /// Without one, only what anyone may see is watched. Always absent with [`Secrets::Skip`].
+    pub account: Option<Account>,
+    /// The longest that one request may take: a second to ten minutes.
+    pub timeout: Duration,
+    /// Missed polls, one after another, before the instance is told to be down: 1 to 1000.
+    pub down_after: u32,
+    /// Whether nothing but GET and the token endpoints may be asked.
+    pub read_only: bool,
+    /// How often it is polled: `[instance.poll]`, else `[poll]`.
+    pub polls: Polls,
+}
+
+/// Who to sign in as.
+#[derive(Debug, Clone)]
+pub struct Account {
+    pub username: String,
+    /// `password` or `password_file`. Never empty.
+    pub password: SecretString,
+    /// `totp_secret` or `totp_secret_file`, for an account with two-factor
+    /// authentication: base32, upper case, at least 16 characters, no padding.
+    pub totp: Option<SecretString>,
+}
+
+/// `[poll]`: when each kind of poll runs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Polls {
+    jobs: When,
+    videos: When,
+    videos_full: When,
+    config: When,
+}
+
+impl Polls {
+    pub fn when(&self, kind: PollKind) -> &When {
+        match kind {
+            PollKind::Jobs => &self.jobs,
+            PollKind::Videos => &self.videos,
+            PollKind::VideosFull => &self.videos_full,
+            PollKind::Config => &self.config,
+        }
+    }
+}
+
+impl Default for Polls {
+    fn default() -> Self {
+        let every = |seconds| When::Every(Duration::from_secs(seconds));
+        Self { jobs: every(30), videos: every(60), videos_full: every(3600), config: every(900) }
+    }
+}
+
+/// When something recurs.
+#[derive(Debug, Clone, PartialEq)]
+pub enum When {
+    /// Whole seconds, one second to 30 days.
+    Every(Duration),
+    /// `{ cron = "0 */5 * * * *", timezone = "Europe/Paris" }`, the time zone UTC unless given.
+    Cron(Cron),
+}

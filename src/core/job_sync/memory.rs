@@ -1,0 +1,228 @@
+//! What the jobs poll remembers of an instance between two polls, and how it is
+//! kept as small documents. Counters in it never go down.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::core::histogram::Histogram;
+use crate::core::job::{JobKey, JobType, Pending};
+use crate::core::memory::Documents;
+use crate::core::view::{JobTypeView, JobsView};
+
+/// All that a poll of jobs knows from those before it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Memory {
+    pub(super) meta: Meta,
+    pub(super) types: BTreeMap<JobType, TypeMemory>,
+    /// Jobs that had not ended at the last poll, and those sought since.
+    pub(super) pending: BTreeMap<JobKey, PendingJob>,
+    /// Jobs told as unaccounted, and when: they may turn up after all.
+    pub(super) lost: BTreeMap<JobKey, Timestamp>,
+}
+
+/// A memory that could not be read back.
+#[derive(Debug, thiserror::Error)]
+#[error("read the remembered jobs document {key:?}")]
+pub struct MemoryError {
+    key: String,
+    #[source]
+    source: Option<serde_json::Error>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Meta {
+    /// The server's clock at the first reply of the first poll.
+    pub first_poll: Option<Timestamp>,
+    /// The same of the last poll.
+    pub last_poll: Option<Timestamp>,
+    /// Counts polls, to take types in turn.
+    pub polls: u64,
+    pub listed_completed: u64,
+    pub listed_failed: u64,
+    /// How long each list of unfinished jobs was.
+    pub list_totals: BTreeMap<Pending, u64>,
+    /// The job that was the last to end, and when: a short list must show it still.
+    pub last_ended: Option<(JobKey, Timestamp)>,
+    /// An old server that gives all types whatever was asked.
+    pub ignores_type: bool,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct TypeMemory {
+    pub completed: u64,
+    pub failed: u64,
+    pub cascaded: u64,
+    pub unaccounted: u64,
+    pub recovered: u64,
+    pub wait: Histogram,
+    pub run: Histogram,
+    /// A state once seen stays.
+    pub pending: BTreeMap<Pending, u64>,
+    pub oldest_waiting: Option<Timestamp>,
+    pub oldest_active: Option<Timestamp>,
+    /// A row of this type was seen.
+    pub seen: bool,
+    /// Has ids that are no numbers: its numbers may have holes.
+    pub mixed: bool,
+    /// All that finished before this instant was told.
+    pub covered: Option<Timestamp>,
+    /// How many unfinished jobs of this type there were at the last poll was known,
+    /// and which: all but those that hid.
+    pub pending_known: bool,
+    /// Jobs that wait, by the list's total, and that no page ever showed.
+    pub hidden: u64,
+    /// Polls in a row that counted fewer than should wait.
+    pub surplus: u8,
+    /// The server said that it knows no such type.
+    pub refused: Option<Timestamp>,
+    /// The highest number seen, and the creation of that job.
+    pub highest: Option<(u64, Timestamp)>,
+    /// For types that are counted by their numbers.
+    pub tally: Option<Tally>,
+    /// Numbers never seen, between others that were.
+    pub holes: BTreeMap<u64, Hole>,
+}
+
+/// Jobs counted by their numbers: highest - pending = offset + ended + vanished.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Tally {
+    pub offset: i64,
+    pub ended: u64,
+    pub vanished: u64,
+    /// How many of the ended are known to have failed, and how many were counted as
+    /// completed.
+    pub failed: u64,
+    pub completed: u64,
+    /// Polls in a row that saw jobs go without a trace of where.
+    pub doubt: u8,
+    /// Polls in a row that saw no higher number.
+    pub calm: u8,
+}
+
+/// A number that was passed over: its job was created between two others.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Hole {
+    pub after: Timestamp,
+    pub before: Timestamp,
+    pub absent: u8,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct PendingJob {
+    pub state: Pending,
+    /// When it could have begun, as far as can be known.
+    pub due: Timestamp,
+    pub processed_at: Option<Timestamp>,
+    /// An attempt has failed: its wait can't be told.
+    pub retried: bool,
+    pub parent: Option<String>,
+    /// Polls in a row that proved it to be nowhere.
+    pub absent: u8,
+    /// Polls in a row that didn't meet it.
+    pub sought: u8,
+    /// The poll that saw it last, once one has not.
+    pub last_seen: Option<Timestamp>,
+}
+
+impl Memory {
+    /// Reads a memory back from what was stored.
+    pub fn from_documents(documents: &Documents) -> Result<Self, MemoryError> {
+        let mut memory = Self::default();
+        for (key, value) in documents {
+            let error = |source| MemoryError { key: key.clone(), source };
+            let parts: Vec<&str> = key.splitn(2, '\u{1f}').collect();
+            match parts.as_slice() {
+                ["meta"] => memory.meta = serde_json::from_str(value).map_err(|e| error(Some(e)))?,
+                ["type", name] => {
+                    let parsed = serde_json::from_str(value).map_err(|e| error(Some(e)))?;
+                    memory.types.insert((*name).into(), parsed);
+                }
+                ["pending", rest] => {
+                    let key = parse_key(rest).ok_or_else(|| error(None))?;
+                    memory.pending.insert(key, serde_json::from_str(value).map_err(|e| error(Some(e)))?);
+                }
+                ["lost", rest] => {
+                    let key = parse_key(rest).ok_or_else(|| error(None))?;
+                    memory.lost.insert(key, serde_json::from_str(value).map_err(|e| error(Some(e)))?);
+                }
+                _ => return Err(error(None)),
+            }
+        }
+        Ok(memory)
+    }
+
+    /// The memory as documents: one for each type and each unfinished job, so that
+    /// a poll rewrites only what changed.
+    pub fn to_documents(&self) -> Documents {
+        let json = |value: Result<String, serde_json::Error>| value.unwrap_or_default();
+        let mut documents = Documents::new();
+        documents.insert("meta".to_owned(), json(serde_json::to_string(&self.meta)));
+        for (name, known) in &self.types {
+            documents.insert(format!("type\u{1f}{name}"), json(serde_json::to_string(known)));
+        }
+        for (key, job) in &self.pending {
+            documents.insert(format!("pending\u{1f}{}", key_text(key)), json(serde_json::to_string(job)));
+        }
+        for (key, at) in &self.lost {
+            documents.insert(format!("lost\u{1f}{}", key_text(key)), json(serde_json::to_string(at)));
+        }
+        documents
+    }
+
+    /// Whether no poll has ended yet.
+    pub fn is_new(&self) -> bool {
+        self.meta.first_poll.is_none()
+    }
+
+    /// What metrics and pages show of it.
+    pub fn view(&self) -> JobsView {
+        let types = self.types.iter().map(|(name, known)| (name.clone(), known.view())).collect();
+        JobsView { listed_completed: self.meta.listed_completed, listed_failed: self.meta.listed_failed, types }
+    }
+
+    /// Jobs that have not ended, those that are due later included.
+    pub fn pending_count(&self) -> usize {
+        self.pending.len()
+    }
+
+    pub(super) fn type_mut(&mut self, name: &JobType) -> &mut TypeMemory {
+        self.types.entry(name.clone()).or_default()
+    }
+
+    /// Types of which a row was seen, ever.
+    pub(super) fn seen_types(&self) -> BTreeSet<JobType> {
+        self.types.iter().filter(|(_, known)| known.seen).map(|(name, _)| name.clone()).collect()
+    }
+}
+
+impl TypeMemory {
+    fn view(&self) -> JobTypeView {
+        JobTypeView {
+            completed: self.completed,
+            failed: self.failed,
+            cascaded: self.cascaded,
+            unaccounted: self.unaccounted,
+            recovered: self.recovered,
+            pending: self.pending.clone(),
+            oldest_waiting: self.oldest_waiting,
+            oldest_active: self.oldest_active,
+            wait: self.wait.clone(),
+            run: self.run.clone(),
+        }
+    }
+}
+
+fn key_text(key: &JobKey) -> String {
+    format!("{}\u{1f}{}\u{1f}{}", key.job_type, key.id, key.created_at.as_millisecond())
+}
+
+fn parse_key(text: &str) -> Option<JobKey> {
+    let mut parts = text.split('\u{1f}');
+    let (job_type, id, created) = (parts.next()?, parts.next()?, parts.next()?);
+    let created_at = Timestamp::from_millisecond(created.parse().ok()?).ok()?;
+    Some(JobKey { job_type: job_type.into(), id: id.to_owned(), created_at })
+}

@@ -1,0 +1,316 @@
+//! The lists of unfinished jobs. A list that could not be completed proves nothing
+//! about what is not in it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::{Ask, CLOCK_GRAIN, MOST_PAGES, PAGE, Poll, STEP};
+use crate::core::job::{JobKey, JobList, JobType, JobsPage, Order, Pending};
+
+/// Enough for the recurring jobs that always stand in the delayed list.
+const SHORT: u64 = 15;
+/// Polls in a row that count too few before those that hid are taken for lost.
+const PATIENCE: u8 = 3;
+/// Where pages of the ended jobs begin that look for those who left a long list.
+const DEEPER: [u64; 2] = [100, 300];
+/// By how much a long list may have grown since it was last asked.
+const GROWTH: u64 = 60;
+
+/// What is known of one list in this poll.
+#[derive(Debug, Default)]
+pub(super) struct ListSeen {
+    pub total: u64,
+    /// Every row of it was seen.
+    pub whole: bool,
+    /// Totals of the types that were asked alone.
+    pub totals: BTreeMap<JobType, u64>,
+    /// Types of which every row was seen.
+    pub complete: BTreeSet<JobType>,
+    /// The types asked make up the total: there are no others.
+    pub rest_empty: bool,
+}
+
+/// A list too long to walk each time. Its newest rows were seen, back to the last
+/// poll: with what was known before, they should make up its total.
+#[derive(Debug)]
+pub(super) struct LongList {
+    pub job_type: JobType,
+    pub total: u64,
+    pub date: Timestamp,
+    /// All of it was asked for, and some rows hid.
+    pub walked: bool,
+}
+
+impl ListSeen {
+    pub(super) fn is_complete(&self, job_type: &JobType) -> bool {
+        self.whole || self.complete.contains(job_type) || (self.rest_empty && !self.totals.contains_key(job_type))
+    }
+}
+
+impl Pending {
+    fn list(self) -> JobList {
+        match self {
+            Self::Delayed => JobList::Delayed,
+            Self::Waiting => JobList::Waiting,
+            Self::Active => JobList::Active,
+        }
+    }
+}
+
+impl<A: Ask + Send> Poll<'_, A> {
+    pub(super) async fn ask_pending(&mut self, state: Pending) -> Result<(), A::Error> {
+        let list = state.list();
+        let last = self.before.meta.list_totals.get(&state).copied().unwrap_or(0);
+        let count = if (SHORT + 1..=PAGE).contains(&last) { PAGE } else { SHORT };
+        let Some(mut page) = self.page(list, None, 0, count, Order::NewestFirst).await? else { return Ok(()) };
+        if !is_whole(&page) && count < PAGE && page.total <= PAGE {
+            match self.page(list, None, 0, PAGE, Order::NewestFirst).await? {
+                Some(longer) => page = longer,
+                None => return Ok(()),
+            }
+        }
+        let mut seen = ListSeen { total: page.total, whole: is_whole(&page), ..ListSeen::default() };
+        if !seen.whole {
+            if self.memory.meta.ignores_type {
+                seen.whole = self.walk_pending(list, None).await?;
+            } else {
+                self.ask_pending_by_type(state, &page, &mut seen).await?;
+            }
+        }
+        self.lists.insert(state, seen);
+        Ok(())
+    }
+
+    /// First the types that are likely to be there; then, if these don't make up the
+    /// total, the other types ever seen, and one that never was.
+    async fn ask_pending_by_type(
+        &mut self,
+        state: Pending,
+        page: &JobsPage,
+        seen: &mut ListSeen,
+    ) -> Result<(), A::Error> {
+        let on_page = page.rows.iter().map(|row| row.key.job_type.clone());
+        let before = self.before.types.iter().filter(|(_, known)| known.pending.get(&state).is_some_and(|n| *n > 0));
+        let likely: BTreeSet<JobType> = on_page.chain(before.map(|(name, _)| name.clone())).collect();
+        let others = self.memory.seen_types().into_iter().filter(|name| !likely.contains(name));
+        let mut asked: Vec<JobType> = likely.iter().cloned().chain(others).collect();
+        asked.extend(self.unseen_in_turn());
+        for job_type in asked {
+            if seen.totals.values().sum::<u64>() >= seen.total {
+                break;
+            }
+            self.ask_pending_of(state, &job_type, seen).await?;
+        }
+        seen.rest_empty = seen.totals.values().sum::<u64>() >= seen.total;
+        Ok(())
+    }
+
+    fn unseen_in_turn(&self) -> Option<JobType> {
+        let seen = self.memory.seen_types();
+        let unseen: Vec<JobType> = self.all_types().into_iter().filter(|name| !seen.contains(name)).collect();
+        let turn = usize::try_from(self.before.meta.polls).unwrap_or(0).checked_rem(unseen.len())?;
+        unseen.get(turn).cloned()
+    }
+
+    async fn ask_pending_of(
+        &mut self,
+        state: Pending,
+        job_type: &JobType,
+        seen: &mut ListSeen,
+    ) -> Result<(), A::Error> {
+        let list = state.list();
+        if self.is_tallied(job_type) {
+            // The total is all that counts; the row is the oldest that waits.
+            if let Some(page) = self.page(list, Some(job_type), 0, 1, Order::OldestFirst).await? {
+                seen.totals.insert(job_type.clone(), page.total);
+                if is_whole(&page) {
+                    seen.complete.insert(job_type.clone());
+                }
+            }
+            return Ok(());
+        }
+        let known = self.before.types.get(job_type);
+        let expected = known.and_then(|known| known.pending.get(&state)).copied().unwrap_or(0);
+        let was_known = state == Pending::Waiting && known.is_some_and(|known| known.pending_known);
+        let mut newest_from = expected.checked_sub(GROWTH).filter(|_| was_known && expected > PAGE);
+        if newest_from.is_none() {
+            let Some(page) = self.page(list, Some(job_type), 0, PAGE, Order::NewestFirst).await? else { return Ok(()) };
+            seen.totals.insert(job_type.clone(), page.total);
+            if is_whole(&page) {
+                seen.complete.insert(job_type.clone());
+                return Ok(());
+            }
+            newest_from = page.total.checked_sub(PAGE).filter(|_| was_known);
+        }
+        if let Some(start) = newest_from
+            && let Some(page) = self.page(list, Some(job_type), start, PAGE, Order::OldestFirst).await?
+        {
+            seen.totals.insert(job_type.clone(), page.total);
+            let last = self.before.meta.last_poll.and_then(|last| last.saturating_sub(CLOCK_GRAIN).ok());
+            let reaches_back = last.is_some_and(|last| page.rows.iter().any(|row| row.key.created_at < last));
+            if page.total <= start + PAGE && reaches_back {
+                self.long.push(LongList {
+                    job_type: job_type.clone(),
+                    total: page.total,
+                    date: page.date,
+                    walked: false,
+                });
+                return Ok(());
+            }
+        }
+        if self.walk_pending(list, Some(job_type)).await? {
+            seen.complete.insert(job_type.clone());
+        } else if state == Pending::Waiting
+            && let Some(total) = seen.totals.get(job_type).copied()
+        {
+            let date = self.now();
+            self.long.push(LongList { job_type: job_type.clone(), total, date, walked: true });
+        }
+        Ok(())
+    }
+
+    /// Walks a whole list by pages that overlap, from both ends, until the distinct
+    /// rows are as many as its total. Whether they became so.
+    async fn walk_pending(&mut self, list: JobList, job_type: Option<&JobType>) -> Result<bool, A::Error> {
+        let mut rows: BTreeSet<JobKey> = BTreeSet::new();
+        for order in [Order::NewestFirst, Order::OldestFirst] {
+            let mut start = 0;
+            for _ in 0..MOST_PAGES {
+                let Some(page) = self.page(list, job_type, start, PAGE, order).await? else { return Ok(false) };
+                rows.extend(page.rows.iter().map(|row| row.key.clone()));
+                if rows.len() as u64 >= page.total {
+                    return Ok(true);
+                }
+                if start + PAGE >= page.total {
+                    break;
+                }
+                start += STEP;
+            }
+        }
+        Ok(false)
+    }
+
+    /// Asked after the lists of ended jobs, so that who left a long list is known.
+    pub(super) async fn close_long_lists(&mut self) -> Result<(), A::Error> {
+        for long in std::mem::take(&mut self.long) {
+            let scope = self.scope(&long.job_type);
+            let patient = self.memory.type_mut(&long.job_type).surplus < PATIENCE;
+            // Where somebody left unseen, the oldest among more of the ended jobs may show
+            // who, far cheaper than the whole list.
+            for start in DEEPER {
+                if !long.walked && patient && self.surplus(&long) > 0 {
+                    self.completed_page(scope.as_ref(), start).await?;
+                }
+            }
+            if !long.walked && patient && !self.adds_up(&long) {
+                let whole = self.walk_pending(JobList::Waiting, Some(&long.job_type)).await?;
+                if whole {
+                    self.note_complete(&long.job_type);
+                    continue;
+                }
+            }
+            self.close(&long);
+        }
+        Ok(())
+    }
+
+    /// Takes the arithmetic for what it is worth.
+    fn close(&mut self, long: &LongList) {
+        let surplus = self.surplus(long);
+        let adds_up = self.adds_up(long);
+        let hidden = self.still_hidden(&long.job_type);
+        self.keep_waiting(&long.job_type);
+        let known = self.memory.type_mut(&long.job_type);
+        let hidden = if adds_up || surplus > 0 { hidden } else { hidden + surplus.unsigned_abs() };
+        known.surplus = if surplus > 0 { known.surplus.saturating_add(1) } else { 0 };
+        let lost = if known.surplus >= PATIENCE { surplus.unsigned_abs().min(hidden) } else { 0 };
+        if lost > 0 {
+            known.surplus = 0;
+            self.lost_hidden.insert(long.job_type.clone(), lost);
+        }
+        self.hidden.insert(long.job_type.clone(), hidden - lost);
+        if hidden == lost && surplus <= 0 {
+            self.note_complete(&long.job_type);
+        }
+    }
+
+    fn note_complete(&mut self, job_type: &JobType) {
+        if let Some(seen) = self.lists.get_mut(&Pending::Waiting) {
+            seen.complete.insert(job_type.clone());
+        }
+    }
+
+    /// Whether those that waited before and were not met elsewhere, with those seen
+    /// waiting now and those that never were seen, are as many as the list said; those
+    /// that began right after it answered may be missing from them.
+    fn adds_up(&self, long: &LongList) -> bool {
+        let of_type = |key: &JobKey| key.job_type == long.job_type;
+        let recent = long.date.saturating_sub(CLOCK_GRAIN).unwrap_or(long.date);
+        let begun = |at: Option<Timestamp>| at.is_some_and(|at| at >= recent);
+        let left = self
+            .pending
+            .iter()
+            .filter(|(key, job)| of_type(key) && job.state == Pending::Active && begun(job.processed_at));
+        let ended = self.finished.iter().filter(|(key, ended)| of_type(key) && begun(ended.row.processed_at));
+        let gone = i64::try_from(left.count() + ended.count()).unwrap_or(i64::MAX);
+        (-gone..=0).contains(&self.surplus(long))
+    }
+
+    /// How many more should wait than the list says: that many left unseen.
+    fn surplus(&self, long: &LongList) -> i64 {
+        let still = self.unmet_waiting(&long.job_type).count() as u64;
+        let new =
+            self.pending.iter().filter(|(key, job)| key.job_type == long.job_type && job.state == Pending::Waiting);
+        let should = still + new.count() as u64 + self.still_hidden(&long.job_type);
+        i64::try_from(should).unwrap_or(i64::MAX).saturating_sub_unsigned(long.total)
+    }
+
+    /// Of the jobs that hid, those that this poll did not show either: an old one that
+    /// nobody knew was one of them.
+    pub(super) fn still_hidden(&self, job_type: &JobType) -> u64 {
+        let hidden = self.before.types.get(job_type).map_or(0, |known| known.hidden);
+        let Some(last) = self.before.meta.last_poll.and_then(|last| last.saturating_sub(CLOCK_GRAIN).ok()) else {
+            return hidden;
+        };
+        let is_old =
+            |key: &JobKey| key.job_type == *job_type && key.created_at < last && !self.before.pending.contains_key(key);
+        let begun = self.pending.keys().filter(|key| is_old(key)).count();
+        let ended = self.finished.iter().filter(|(key, ended)| {
+            is_old(key)
+                && ended.row.finished_at.is_some_and(|at| at >= last)
+                && !self.settled.contains(&key.fingerprint())
+                && !self.pending.contains_key(key)
+        });
+        hidden.saturating_sub((begun + ended.count()) as u64)
+    }
+
+    fn unmet_waiting(&self, job_type: &JobType) -> impl Iterator<Item = &JobKey> {
+        self.before.pending.iter().filter_map(move |(key, job)| {
+            let unmet = key.job_type == *job_type
+                && job.state != Pending::Active
+                && !self.pending.contains_key(key)
+                && !self.finished.contains_key(key);
+            unmet.then_some(key)
+        })
+    }
+
+    fn keep_waiting(&mut self, job_type: &JobType) {
+        let unmet: Vec<JobKey> = self.unmet_waiting(job_type).cloned().collect();
+        for key in unmet {
+            if let Some(job) = self.before.pending.get(&key) {
+                let mut job = job.clone();
+                job.state = Pending::Waiting;
+                job.absent = 0;
+                job.sought = 0;
+                job.last_seen = None;
+                self.pending.insert(key, job);
+            }
+        }
+    }
+}
+
+/// Whether a first page shows its whole list.
+pub(super) fn is_whole(page: &JobsPage) -> bool {
+    page.rows.len() as u64 >= page.total
+}

@@ -1,0 +1,110 @@
+//! All that is measured, and the only place that names the prometheus crate's
+//! types. Every series of an instance belongs to that instance's handle, so that
+//! they appear together and go together.
+
+mod family;
+mod instance;
+mod jobs;
+mod labels;
+mod observed;
+mod openmetrics;
+mod own;
+mod videos;
+
+use std::time::Duration;
+
+use prometheus::{IntGauge, Opts, Registry, TextEncoder};
+
+use crate::core::poll::PollKind;
+
+use self::instance::Instance;
+
+pub use self::instance::InstanceMetrics;
+
+/// Why something could not be measured or shown.
+#[derive(Debug, thiserror::Error)]
+pub enum MetricsError {
+    #[error("register the daemon's own metrics")]
+    Register(#[source] prometheus::Error),
+    #[error("register the metrics of the instance {instance}; two instances must not share a name")]
+    RegisterInstance {
+        instance: String,
+        #[source]
+        source: prometheus::Error,
+    },
+    #[error("write the metrics as text")]
+    Encode(#[source] prometheus::Error),
+}
+
+/// What was built: labels of `tubewarden_build_info`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Build {
+    pub version: &'static str,
+    pub revision: &'static str,
+}
+
+/// The formats that a scraper can be answered in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Prometheus text 0.0.4.
+    Text,
+    /// OpenMetrics 1.0.0.
+    OpenMetrics,
+}
+
+impl Format {
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Text => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
+
+/// Every metric of the process. Clones share all.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    registry: Registry,
+}
+
+impl Metrics {
+    pub fn new(build: Build) -> Result<Self, MetricsError> {
+        let registry = Registry::new();
+        register_process(&registry, build).map_err(MetricsError::Register)?;
+        Ok(Self { registry })
+    }
+
+    /// Begins to measure an instance: what is counted exists at 0 from here on.
+    /// Each poll comes with its interval and whether it is switched on.
+    pub fn instance(&self, name: &str, polls: &[(PollKind, Duration, bool)]) -> Result<InstanceMetrics, MetricsError> {
+        let failed = |source| MetricsError::RegisterInstance { instance: name.to_owned(), source };
+        let instance = Instance::new(name, polls).map_err(failed)?;
+        self.registry.register(Box::new(instance.clone())).map_err(failed)?;
+        Ok(InstanceMetrics::new(self.registry.clone(), instance))
+    }
+
+    /// All metrics, as they are now.
+    pub fn render(&self, format: Format) -> Result<String, MetricsError> {
+        let families = self.registry.gather();
+        match format {
+            Format::Text => TextEncoder::new().encode_to_string(&families).map_err(MetricsError::Encode),
+            Format::OpenMetrics => Ok(openmetrics::encode(&families)),
+        }
+    }
+}
+
+fn register_process(registry: &Registry, build: Build) -> prometheus::Result<()> {
+    let info = IntGauge::with_opts(
+        Opts::new("tubewarden_build_info", "What runs: the version and the revision that it was built from.")
+            .const_label("version", build.version)
+            .const_label("revision", build.revision),
+    )?;
+    info.set(1);
+    registry.register(Box::new(info))?;
+    #[cfg(target_os = "linux")]
+    registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! What was last seen of an instance: the source of `peertube_*`. A picture is
+//! replaced whole, so a series that is not in it is gone.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use prometheus::core::Desc;
+use prometheus::proto::MetricFamily;
+
+use crate::core::poll::PollKind;
+use crate::core::view::{JobsView, VideosView};
+
+use super::family::Family;
+use super::labels::{Labels, label};
+use super::{jobs, videos};
+
+const UP: Family<0> = Family::gauge("peertube_up", "Whether the last request to the instance got a proper answer.", []);
+const INFO: Family<1> = Family::gauge("peertube_info", "The version that the instance runs.", ["version"]);
+
+/// The state of one instance's pictures.
+#[derive(Debug, Default)]
+pub(super) struct Observed {
+    up: Option<bool>,
+    version: Option<String>,
+    jobs: Option<Arc<JobsView>>,
+    job_types: Labels,
+    videos: Option<Arc<VideosView>>,
+    stale: BTreeSet<PollKind>,
+}
+
+pub(super) fn descs(instance: &str) -> prometheus::Result<Vec<Desc>> {
+    let mut descs = vec![UP.desc(instance)?, INFO.desc(instance)?];
+    descs.extend(jobs::descs(instance)?);
+    descs.extend(videos::descs(instance)?);
+    Ok(descs)
+}
+
+impl Observed {
+    pub(super) fn set_up(&mut self, up: bool) {
+        self.up = Some(up);
+    }
+
+    pub(super) fn set_version(&mut self, version: &str) {
+        self.version = Some(label(version));
+    }
+
+    pub(super) fn set_jobs(&mut self, view: Arc<JobsView>) {
+        for job_type in view.types.keys() {
+            self.job_types.admit(&job_type.0);
+        }
+        self.jobs = Some(view);
+    }
+
+    pub(super) fn set_videos(&mut self, view: Arc<VideosView>) {
+        self.videos = Some(view);
+    }
+
+    /// What the poll told of the present is no longer shown, until it succeeds again.
+    pub(super) fn set_stale(&mut self, poll: PollKind) {
+        self.stale.insert(poll);
+    }
+
+    pub(super) fn set_fresh(&mut self, poll: PollKind) {
+        self.stale.remove(&poll);
+    }
+
+    pub(super) fn families(&self, instance: &str) -> Vec<MetricFamily> {
+        let fresh = |poll| !self.stale.contains(&poll);
+        let mut families = vec![UP.samples(instance, self.up.map(|up| ([], f64::from(up))))];
+        if fresh(PollKind::Config) {
+            families.push(INFO.samples(instance, self.version.iter().map(|version| ([version.as_str()], 1.0))));
+        }
+        if let Some(view) = &self.jobs {
+            families.extend(jobs::history(instance, view, &self.job_types));
+            if fresh(PollKind::Jobs) {
+                families.extend(jobs::present(instance, view, &self.job_types));
+            }
+        }
+        if let Some(view) = &self.videos {
+            families.extend(videos::history(instance, view));
+            if fresh(PollKind::VideosFull) {
+                families.push(videos::counts(instance, view));
+            }
+            if fresh(PollKind::Videos) {
+                families.push(videos::passing(instance, view));
+            }
+        }
+        families
+    }
+}

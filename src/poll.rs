@@ -1,0 +1,251 @@
+//! The polls of one instance: fetch → pure core → one transaction → metrics and log.
+//! Nothing overlaps itself: each kind of poll has its own task, woken by the clock.
+
+mod host;
+mod jobs;
+mod server;
+mod videos;
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use anyhow::Context;
+use jiff::Timestamp;
+use tokio::sync::{Mutex as AsyncMutex, Semaphore, watch};
+
+use crate::config;
+use crate::core::event::{Event, Origin};
+use crate::core::glob::Globs;
+use crate::core::memory::{Documents, diff};
+use crate::core::poll::PollKind;
+use crate::core::video::Scope;
+use crate::core::{job_sync, video_sync};
+use crate::log;
+use crate::metrics::InstanceMetrics;
+use crate::peertube::{self, Client, Role};
+use crate::schedule::Wakes;
+use crate::store::{Commit, Store};
+use host::StoreHost;
+use server::ServerMemory;
+
+/// A poll of a kind missed this often shows nothing rather than what was.
+const STALE_AFTER: u32 = 3;
+
+/// Everything that the polls of one instance share.
+#[derive(Debug)]
+pub struct Instance {
+    origin: Origin,
+    client: Client,
+    host: Arc<StoreHost>,
+    store: Arc<Store>,
+    metrics: InstanceMetrics,
+    /// Which events are logged at info.
+    log_events: Globs,
+    policy: job_sync::Policy,
+    scope: Scope,
+    down_after: u32,
+    jobs: AsyncMutex<JobsState>,
+    videos: AsyncMutex<video_sync::Memory>,
+    server: AsyncMutex<ServerMemory>,
+    rights: Mutex<Option<(Role, Instant)>>,
+}
+
+#[derive(Debug)]
+struct JobsState {
+    memory: job_sync::Memory,
+    settled: HashSet<i64>,
+    settled_read: Instant,
+}
+
+/// How one run of a poll went.
+#[derive(Debug)]
+enum Ran {
+    Done,
+    /// The account may not ask this.
+    NotAllowed,
+}
+
+/// What a run of a poll needs from the daemon.
+#[derive(Debug, Clone)]
+pub struct Ways {
+    /// First runs are made by so many instances at once.
+    pub first_runs: Arc<Semaphore>,
+    pub stopping: watch::Receiver<bool>,
+    /// Gets a message when a first run has ended, well or badly.
+    pub first_done: tokio::sync::mpsc::Sender<()>,
+}
+
+impl Instance {
+    /// Opens an instance with what the store remembers of it.
+    pub async fn open(
+        config: &config::Instance,
+        common: &config::Config,
+        store: Arc<Store>,
+        metrics: InstanceMetrics,
+    ) -> anyhow::Result<Self> {
+        let origin = config.origin.clone();
+        let name = &origin.name;
+        if let crate::store::Enrolment::Moved { from } = store.enrol(&origin).await? {
+            tracing::warn!(instance = %name, from, to = %origin.url, "the instance has another address: its history begins anew");
+        }
+        let documents = store.memory(name, PollKind::Jobs).await?;
+        let memory = job_sync::Memory::from_documents(&documents)
+            .with_context(|| format!("read what is remembered of the jobs of {name}"))?;
+        let settled = store.settled(name).await?.into_iter().collect();
+        let documents = store.memory(name, PollKind::Videos).await?;
+        let videos = video_sync::Memory::from_documents(&documents)
+            .with_context(|| format!("read what is remembered of the videos of {name}"))?;
+        let server = ServerMemory::from_documents(&store.memory(name, PollKind::Config).await?);
+        let host = Arc::new(StoreHost::new(origin.clone(), config.account.as_ref(), store.clone(), metrics.clone()));
+        let client = Client::new(client_options(config), host.clone())?;
+        metrics.jobs(Arc::new(memory.view()));
+        metrics.videos(Arc::new(videos.view()));
+        for kind in PollKind::ALL {
+            metrics.stale(kind);
+        }
+        Ok(Self {
+            origin,
+            client,
+            host,
+            store,
+            metrics,
+            log_events: common.log.events.clone(),
+            policy: job_sync::Policy { follow: common.jobs.follow.clone(), count_only: common.jobs.count_only.clone() },
+            scope: common.videos.scope,
+            down_after: config.down_after,
+            jobs: AsyncMutex::new(JobsState { memory, settled, settled_read: Instant::now() }),
+            videos: AsyncMutex::new(videos),
+            server: AsyncMutex::new(server),
+            rights: Mutex::new(None),
+        })
+    }
+
+    /// Runs one kind of poll until the daemon stops: at once, then at each wake.
+    pub async fn keep_polling(self: Arc<Self>, kind: PollKind, mut wakes: Wakes, mut ways: Ways) {
+        let mut missed = 0;
+        let mut allowed = true;
+        if let Ok(_turn) = ways.first_runs.clone().acquire_owned().await
+            && !*ways.stopping.borrow()
+        {
+            self.run(kind, &mut missed, &mut allowed).await;
+        }
+        drop(ways.first_done);
+        loop {
+            tokio::select! {
+                () = stopped(&mut ways.stopping) => return,
+                () = wakes.next() => {}
+            }
+            self.run(kind, &mut missed, &mut allowed).await;
+        }
+    }
+
+    /// One run, in a task of its own: a panic ends the run and nothing else.
+    async fn run(self: &Arc<Self>, kind: PollKind, missed: &mut u32, allowed: &mut bool) {
+        let began = Instant::now();
+        let this = self.clone();
+        let ran = tokio::spawn(async move { this.poll(kind).await }).await;
+        let took = began.elapsed();
+        let name = &self.origin.name;
+        let ok = match ran {
+            Ok(Ok(Ran::Done)) => {
+                *missed = 0;
+                *allowed = true;
+                true
+            }
+            Ok(Ok(Ran::NotAllowed)) => {
+                if std::mem::replace(allowed, false) {
+                    tracing::info!(instance = %name, poll = %kind, "the account does not allow this poll: it is off");
+                }
+                self.metrics.poll_enabled(kind, false);
+                self.metrics.stale(kind);
+                return;
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(instance = %name, poll = %kind, error = format!("{error:#}"), "the poll failed");
+                false
+            }
+            Err(panic) => {
+                tracing::error!(instance = %name, poll = %kind, error = %panic, "the poll panicked; it will be tried again");
+                false
+            }
+        };
+        self.metrics.poll_enabled(kind, true);
+        self.metrics.polled(kind, ok, took, Timestamp::now());
+        if !ok {
+            *missed = missed.saturating_add(1);
+            if *missed >= STALE_AFTER {
+                self.metrics.stale(kind);
+            }
+        }
+    }
+
+    async fn poll(&self, kind: PollKind) -> anyhow::Result<Ran> {
+        let result = match kind {
+            PollKind::Jobs => self.poll_jobs().await,
+            PollKind::Videos | PollKind::VideosFull => self.poll_videos(kind).await,
+            PollKind::Config => self.poll_config().await,
+        };
+        self.note_reach(&result).await?;
+        result
+    }
+
+    /// Commits what a poll learnt, then tells it: to the metrics and to the log.
+    async fn commit(
+        &self,
+        poll: PollKind,
+        before: &Documents,
+        after: &Documents,
+        settled: Vec<(i64, Timestamp)>,
+        events: Vec<Event>,
+    ) -> anyhow::Result<()> {
+        let changes = diff(before, after);
+        if changes.is_empty() && settled.is_empty() && events.is_empty() {
+            return Ok(());
+        }
+        let commit = Commit { instance: self.origin.name.clone(), poll, changes, settled, events };
+        for event in self.store.commit(&commit).await.context("store what the poll learnt")? {
+            self.metrics.told(event.kind);
+            log::event(&event, self.log_events.matches(event.kind.as_str()));
+        }
+        Ok(())
+    }
+
+    /// What the account may see. Asked now and then, since rights change.
+    async fn role(&self) -> Result<Option<Role>, peertube::Error> {
+        if !self.client.has_account() {
+            return Ok(None);
+        }
+        let known = *self.rights.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((role, at)) = known
+            && at.elapsed() < server::RIGHTS_LAST
+        {
+            return Ok(Some(role));
+        }
+        let role = self.client.me().await?.role;
+        *self.rights.lock().unwrap_or_else(PoisonError::into_inner) = Some((role, Instant::now()));
+        Ok(Some(role))
+    }
+
+    fn forget_role(&self) {
+        *self.rights.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    // A sender that is gone has nothing left to say but this.
+    let _ = stopping.wait_for(|stopping| *stopping).await;
+}
+
+/// How the client is to reach an instance, from its configuration.
+pub fn client_options(config: &config::Instance) -> peertube::Options {
+    let mut options = peertube::Options::new(config.origin.clone(), config.url.clone());
+    options.connect = config.connect.clone();
+    options.timeout = config.timeout;
+    options.account = config.account.as_ref().map(|account| peertube::Account {
+        username: account.username.clone(),
+        password: account.password.clone(),
+        totp_secret: account.totp.clone(),
+    });
+    options
+}

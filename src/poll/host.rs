@@ -1,0 +1,100 @@
+//! What the client of an instance leans on: tokens in the store, figures in the
+//! metrics. A token pair is stored before it is used.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::config;
+use crate::core::event::Origin;
+use crate::metrics::InstanceMetrics;
+use crate::peertube::{Boxed, Endpoint, Grant, Host, HostError, Refusal, TokenPair};
+use crate::store::{self, Store};
+
+/// Keeps what one client has to keep.
+#[derive(Debug)]
+pub(super) struct StoreHost {
+    origin: Origin,
+    username: String,
+    store: Arc<Store>,
+    metrics: InstanceMetrics,
+    refusal: Mutex<Option<Refusal>>,
+}
+
+impl StoreHost {
+    pub(super) fn new(
+        origin: Origin,
+        account: Option<&config::Account>,
+        store: Arc<Store>,
+        metrics: InstanceMetrics,
+    ) -> Self {
+        let username = account.map(|account| account.username.clone()).unwrap_or_default();
+        metrics.signed_in(account.map(|_| false));
+        Self { origin, username, store, metrics, refusal: Mutex::new(None) }
+    }
+
+    /// The refusal that stands, if any.
+    pub(super) fn refusal(&self) -> Option<Refusal> {
+        self.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_refusal(&self, refusal: Option<Refusal>) {
+        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = refusal;
+    }
+}
+
+impl Host for StoreHost {
+    fn load_tokens(&self) -> Boxed<'_, Result<Option<TokenPair>, HostError>> {
+        Box::pin(async {
+            let pair = self.store.tokens(&self.origin.name, &self.username).await?;
+            Ok(pair.map(|pair| TokenPair {
+                access_token: pair.access_token,
+                refresh_token: pair.refresh_token,
+                access_expires_at: pair.access_expires_at,
+                refresh_expires_at: pair.refresh_expires_at,
+                username: pair.username,
+                url: self.origin.url.clone(),
+            }))
+        })
+    }
+
+    fn save_tokens<'a>(&'a self, pair: &'a TokenPair) -> Boxed<'a, Result<(), HostError>> {
+        let pair = store::TokenPair {
+            username: pair.username.clone(),
+            access_token: pair.access_token.clone(),
+            refresh_token: pair.refresh_token.clone(),
+            access_expires_at: pair.access_expires_at,
+            refresh_expires_at: pair.refresh_expires_at,
+        };
+        Box::pin(async move { Ok(self.store.save_tokens(&self.origin.name, &pair).await?) })
+    }
+
+    fn forget_tokens(&self) -> Boxed<'_, Result<(), HostError>> {
+        Box::pin(async { Ok(self.store.forget_tokens(&self.origin.name).await?) })
+    }
+
+    fn requested(&self, endpoint: Endpoint, code: &str, took: Duration) {
+        self.metrics.requested(endpoint.as_str(), code, took);
+    }
+
+    fn granted(&self, grant: Grant, ok: bool) {
+        self.metrics.granted(grant.as_str(), ok);
+    }
+
+    fn token_expiries(&self, access: Timestamp, refresh: Option<Timestamp>) {
+        self.metrics.token_expiry(Some(access), refresh);
+    }
+
+    fn signed_in(&self, yes: bool) {
+        self.metrics.signed_in(Some(yes));
+        if yes {
+            self.set_refusal(None);
+        }
+    }
+
+    fn refused(&self, refusal: &Refusal) {
+        tracing::error!(instance = %self.origin.name, code = %refusal.code, "{}", refusal.message);
+        self.set_refusal(Some(refusal.clone()));
+    }
+}

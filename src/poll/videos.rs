@@ -1,0 +1,70 @@
+//! The polls of videos: the newest and those under way each minute, all of them each
+//! hour. Both share one memory, and are run one at a time.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::{Instance, Ran};
+use crate::core::event::{Event, EventKind};
+use crate::core::poll::PollKind;
+use crate::core::video::{Sought, VideosPage, VideosQuery};
+use crate::core::video_sync::{self, Ask, Look, Sight};
+use crate::peertube::{Client, Error, Role};
+
+/// The videos of a real instance.
+struct Lists<'a>(&'a Client);
+
+impl Ask for Lists<'_> {
+    type Error = Error;
+
+    async fn videos(&mut self, query: &VideosQuery) -> Result<VideosPage, Error> {
+        self.0.videos(query).await
+    }
+
+    async fn video(&mut self, uuid: &str) -> Result<Sought, Error> {
+        self.0.video(uuid).await
+    }
+}
+
+impl Instance {
+    pub(super) async fn poll_videos(&self, kind: PollKind) -> anyhow::Result<Ran> {
+        let sight = match self.role().await? {
+            Some(Role::Administrator | Role::Moderator) => Sight::Everything,
+            _ => Sight::Public,
+        };
+        let look = Look { sight, scope: self.scope };
+        let mut memory = self.videos.lock().await;
+        let mut lists = Lists(&self.client);
+        let outcome = match kind {
+            PollKind::VideosFull => video_sync::full(&mut lists, &memory, look).await,
+            _ => video_sync::newest(&mut lists, &memory, look).await,
+        };
+        let outcome = match outcome {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                if error.is_forbidden() {
+                    self.forget_role();
+                }
+                return Err(error.into());
+            }
+        };
+        let mut events: Vec<Event> = outcome.told.iter().map(|told| told.to_event(&self.origin)).collect();
+        if let Some(look) = &outcome.first_look {
+            let data = json!({
+                "videos": look.videos,
+                "videos_failed": look.failed,
+                "videos_not_ready": look.passing,
+            });
+            let data: Map<String, Value> = data.as_object().cloned().unwrap_or_default();
+            let what = "first look";
+            events.push(Event::new(&self.origin, EventKind::InstanceFirstLook, what, None, Timestamp::now(), data));
+        }
+        let (before, after) = (memory.to_documents(), outcome.memory.to_documents());
+        self.commit(PollKind::Videos, &before, &after, Vec::new(), events).await?;
+        *memory = outcome.memory;
+        self.metrics.videos(Arc::new(memory.view()));
+        Ok(Ran::Done)
+    }
+}

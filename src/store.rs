@@ -1,0 +1,166 @@
+//! The state store: what polls remember, what was told, and the tokens.
+//!
+//! What a poll learnt is committed in one transaction: its memory and its events
+//! are there together or not at all, and no event is there twice.
+
+mod commit;
+mod error;
+mod events;
+mod file;
+mod instances;
+mod memory;
+mod prune;
+mod schema;
+mod sqlite;
+mod tokens;
+
+use std::path::{Path, PathBuf};
+
+use sqlx::sqlite::SqlitePool;
+use sqlx::{Sqlite, Transaction};
+
+pub use self::commit::Commit;
+pub use self::error::StoreError;
+pub use self::events::{EventFilter, StoredEvent};
+use self::file::{Identity, Lock};
+pub use self::instances::{Enrolment, KnownInstance};
+pub use self::prune::Pruned;
+use self::sqlite::Content;
+pub use self::tokens::TokenPair;
+
+/// As what the state is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// As its one daemon: creates, locks, migrates, writes.
+    Daemon,
+    /// Beside a daemon or in its absence: reads, and changes nothing.
+    Beside,
+}
+
+/// The state in one SQLite file. Shared by reference; every call is one short
+/// transaction of its own.
+#[derive(Debug)]
+pub struct Store {
+    path: PathBuf,
+    identity: Identity,
+    readers: SqlitePool,
+    writer: Option<Writer>,
+}
+
+#[derive(Debug)]
+struct Writer {
+    pool: SqlitePool,
+    _lock: Lock,
+}
+
+impl Store {
+    pub async fn open(path: &Path, access: Access) -> Result<Self, StoreError> {
+        let path = std::path::absolute(path).map_err(|e| StoreError::file("find the state", path, e))?;
+        let lock = match access {
+            Access::Daemon => Some(prepare(&path).await?),
+            Access::Beside => {
+                inspect(&path).await?;
+                None
+            }
+        };
+        let identity = Identity::of(&path).map_err(|e| StoreError::file("open the state", &path, e))?;
+        let writer = lock.map(|lock| Writer { pool: sqlite::writer(&path), _lock: lock });
+        Ok(Self { readers: sqlite::readers(&path), path, identity, writer })
+    }
+
+    /// Whether the state answers, and is still the file that was opened.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        let doing = "check the state";
+        self.still_there(doing)?;
+        sqlx::query("SELECT last FROM event_sequence").execute(&self.readers).await.map_err(|e| self.sql(doing, e))?;
+        Ok(())
+    }
+
+    /// Ends all that runs and leaves one file behind. Later calls are errors. The
+    /// lock is given back when the store is dropped.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        self.readers.close().await;
+        let Some(writer) = &self.writer else { return Ok(()) };
+        let checkpointed = sqlite::checkpoint(&writer.pool).await;
+        writer.pool.close().await;
+        checkpointed.map_err(|e| self.sql("close the state", e))
+    }
+
+    /// Begins a transaction that will write. A deferred one that reads first would
+    /// fail at once when another program writes, however long it may wait.
+    async fn begin(&self, doing: &'static str) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        let Some(writer) = &self.writer else {
+            return Err(StoreError::Beside { doing, path: self.path.clone() });
+        };
+        writer.pool.begin_with("BEGIN IMMEDIATE").await.map_err(|e| self.sql(doing, e))
+    }
+
+    /// Commits, unless the file is gone: SQLite would go on writing to one that
+    /// nobody will ever find again.
+    async fn finish(&self, doing: &'static str, transaction: Transaction<'static, Sqlite>) -> Result<(), StoreError> {
+        self.still_there(doing)?;
+        transaction.commit().await.map_err(|e| self.sql(doing, e))
+    }
+
+    fn still_there(&self, doing: &'static str) -> Result<(), StoreError> {
+        match Identity::of(&self.path) {
+            Ok(now) if now == self.identity => Ok(()),
+            _ => Err(StoreError::Replaced { doing, path: self.path.clone() }),
+        }
+    }
+
+    fn sql(&self, doing: &'static str, source: sqlx::Error) -> StoreError {
+        StoreError::sql(doing, &self.path, source)
+    }
+}
+
+/// Locks, creates and migrates.
+async fn prepare(path: &Path) -> Result<Lock, StoreError> {
+    let doing = "open the state";
+    let failed = |e| StoreError::sql(doing, path, e);
+    file::expect_directory(path)?;
+    let lock = Lock::take(path)?;
+    file::create(path)?;
+    let mut connection = sqlite::connect(path, false).await.map_err(failed)?;
+    match sqlite::content(&mut connection).await.map_err(failed)? {
+        Content::Foreign => return Err(StoreError::Foreign { path: path.to_owned() }),
+        Content::Ours => refuse_newer(path, schema::version(&mut connection).await.map_err(failed)?)?,
+        Content::Empty => {}
+    }
+    file::make_private(path);
+    sqlite::use_wal(&mut connection).await.map_err(failed)?;
+    schema::migrate(&mut connection).await.map_err(failed)?;
+    sqlite::close(connection).await;
+    Ok(lock)
+}
+
+/// Makes sure that there is something that this program can read.
+async fn inspect(path: &Path) -> Result<(), StoreError> {
+    let failed = |e| StoreError::sql("read the state", path, e);
+    let none = || StoreError::NoState { path: path.to_owned() };
+    if !path.try_exists().map_err(|e| StoreError::file("read the state", path, e))? {
+        return Err(none());
+    }
+    let mut connection = sqlite::connect(path, true).await.map_err(failed)?;
+    let found = match sqlite::content(&mut connection).await.map_err(failed)? {
+        Content::Foreign => return Err(StoreError::Foreign { path: path.to_owned() }),
+        Content::Empty => return Err(none()),
+        Content::Ours => schema::version(&mut connection).await.map_err(failed)?,
+    };
+    sqlite::close(connection).await;
+    refuse_newer(path, found)?;
+    if found < schema::KNOWN {
+        return Err(StoreError::Older { path: path.to_owned(), found, known: schema::KNOWN });
+    }
+    Ok(())
+}
+
+fn refuse_newer(path: &Path, found: i64) -> Result<(), StoreError> {
+    if found > schema::KNOWN {
+        return Err(StoreError::Newer { path: path.to_owned(), found, known: schema::KNOWN });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,124 @@
+//! The history of events, read in the order in which they were committed.
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+use sqlx::{QueryBuilder, Sqlite};
+
+use super::{Store, StoreError};
+use crate::core::event::{Event, EventKind};
+use crate::core::glob::Globs;
+
+const DOING: &str = "read the events";
+
+/// The most events that one question gives.
+const MOST: u32 = 1000;
+
+/// Which events are wanted. The next page is what comes after the last one's `seq`.
+#[derive(Debug, Clone)]
+pub struct EventFilter {
+    /// Those that happened then or later.
+    pub since: Option<Timestamp>,
+    /// Those of matching types; without it, all.
+    pub kinds: Option<Globs>,
+    pub instance: Option<String>,
+    pub after_seq: i64,
+    /// At most this many, and never more than 1,000.
+    pub limit: u32,
+}
+
+impl Default for EventFilter {
+    fn default() -> Self {
+        Self { since: None, kinds: None, instance: None, after_seq: 0, limit: 500 }
+    }
+}
+
+/// An event and its place in the history.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredEvent {
+    pub seq: i64,
+    pub event: Event,
+}
+
+type Row = (i64, String, String, Option<String>, i64, String);
+
+impl Store {
+    /// Oldest first; empty when there are no more. Events of a type that this program
+    /// doesn't know, left by a newer one, are passed over.
+    pub async fn events(&self, filter: &EventFilter) -> Result<Vec<StoredEvent>, StoreError> {
+        let mut filter = filter.clone();
+        if let (Some(since), 0) = (filter.since, filter.after_seq) {
+            let Some(first) = self.first_since(since).await? else { return Ok(Vec::new()) };
+            filter.after_seq = first - 1;
+        }
+        loop {
+            let rows = self.page(&filter).await?;
+            let Some(last) = rows.last() else { return Ok(Vec::new()) };
+            filter.after_seq = last.0;
+            let events: Vec<_> = rows.into_iter().filter_map(stored).collect::<Result<_, _>>()?;
+            if !events.is_empty() {
+                return Ok(events);
+            }
+        }
+    }
+
+    /// The place of the newest event; 0 without any. Who follows begins here.
+    pub async fn last_seq(&self) -> Result<i64, StoreError> {
+        sqlx::query_scalar("SELECT last FROM event_sequence")
+            .fetch_one(&self.readers)
+            .await
+            .map_err(|e| self.sql(DOING, e))
+    }
+
+    /// Where to begin, so that a question for the last hour doesn't read a month.
+    /// The `+ 0` keeps SQLite from walking the history from its oldest end instead of
+    /// the index of times.
+    async fn first_since(&self, since: Timestamp) -> Result<Option<i64>, StoreError> {
+        sqlx::query_scalar("SELECT min(seq + 0) FROM events WHERE time >= $1")
+            .bind(since.as_millisecond())
+            .fetch_one(&self.readers)
+            .await
+            .map_err(|e| self.sql(DOING, e))
+    }
+
+    async fn page(&self, filter: &EventFilter) -> Result<Vec<Row>, StoreError> {
+        let mut query =
+            QueryBuilder::<Sqlite>::new("SELECT seq, id, type, subject, time, body FROM events WHERE seq > ");
+        query.push_bind(filter.after_seq);
+        if let Some(since) = filter.since {
+            query.push(" AND time >= ").push_bind(since.as_millisecond());
+        }
+        if let Some(instance) = &filter.instance {
+            query.push(" AND instance = ").push_bind(instance);
+        }
+        if let Some(globs) = &filter.kinds {
+            let kinds: Vec<_> = EventKind::ALL.into_iter().filter(|kind| globs.matches(kind.as_str())).collect();
+            if kinds.is_empty() {
+                return Ok(Vec::new());
+            }
+            let mut list = query.push(" AND type IN (").separated(", ");
+            for kind in kinds {
+                list.push_bind(kind.as_str());
+            }
+            query.push(")");
+        }
+        query.push(" ORDER BY seq LIMIT ").push_bind(filter.limit.clamp(1, MOST));
+        query.build_query_as().persistent(false).fetch_all(&self.readers).await.map_err(|e| self.sql(DOING, e))
+    }
+}
+
+fn stored((seq, id, kind, subject, time, body): Row) -> Option<Result<StoredEvent, StoreError>> {
+    let kind = EventKind::parse(&kind)?;
+    let event = parse_body(&body).zip(Timestamp::from_millisecond(time).ok());
+    Some(match event {
+        Some(((source, data), time)) => Ok(StoredEvent { seq, event: Event { id, source, kind, subject, time, data } }),
+        None => Err(StoreError::Unreadable { what: format!("event {id}") }),
+    })
+}
+
+fn parse_body(body: &str) -> Option<(String, Map<String, Value>)> {
+    let Ok(Value::Object(mut event)) = serde_json::from_str(body) else { return None };
+    match (event.remove("source"), event.remove("data")) {
+        (Some(Value::String(source)), Some(Value::Object(data))) => Some((source, data)),
+        _ => None,
+    }
+}

@@ -1,0 +1,103 @@
+//! The state as files: private to their owner, held by one daemon at a time, and
+//! still the same ones that were opened.
+
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use tracing::warn;
+
+use super::StoreError;
+
+const PRIVATE: u32 = 0o600;
+
+pub(super) fn expect_directory(path: &Path) -> Result<(), StoreError> {
+    if path.parent().is_some_and(Path::is_dir) {
+        return Ok(());
+    }
+    Err(StoreError::NoDirectory { path: path.to_owned() })
+}
+
+/// Creates the database's file where there is none. SQLite gives its `-wal` and
+/// `-shm` the same rights.
+pub(super) fn create(path: &Path) -> Result<(), StoreError> {
+    private().create(true).append(true).open(path).map_err(|e| StoreError::file("create the state", path, e))?;
+    Ok(())
+}
+
+/// Takes from the files what others were allowed: tokens are in them.
+pub(super) fn make_private(path: &Path) {
+    for file in [path.to_owned(), beside(path, "-wal"), beside(path, "-shm")] {
+        let Ok(metadata) = fs::metadata(&file) else { continue };
+        if metadata.mode() & 0o077 == 0 {
+            continue;
+        }
+        match fs::set_permissions(&file, Permissions::from_mode(PRIVATE)) {
+            Ok(()) => warn!(file = %file.display(), "others could read the state, which holds tokens; no more"),
+            Err(error) => {
+                warn!(file = %file.display(), %error, "others can read the state, which holds tokens; set its mode to 0600");
+            }
+        }
+    }
+}
+
+/// Which file it is, whatever its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+impl Identity {
+    pub(super) fn of(path: &Path) -> io::Result<Self> {
+        fs::metadata(path).map(|metadata| Self { device: metadata.dev(), inode: metadata.ino() })
+    }
+}
+
+/// The right of one daemon to the state, given back when it is dropped or the
+/// process ends, however it ends. The file stays: removing it would let two
+/// daemons hold two files of the same name.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    pub(super) fn take(path: &Path) -> Result<Self, StoreError> {
+        let at = beside(path, ".lock");
+        let failed = |e| StoreError::file("lock the state", &at, e);
+        let mut file = private().create(true).read(true).write(true).open(&at).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(StoreError::Held { path: path.to_owned(), holder: holder(&mut file) });
+            }
+            Err(TryLockError::Error(e)) => return Err(failed(e)),
+        }
+        file.set_len(0).and_then(|()| file.rewind()).map_err(failed)?;
+        writeln!(file, "{}", std::process::id()).map_err(failed)?;
+        Ok(Self { _file: file })
+    }
+}
+
+fn holder(file: &mut File) -> String {
+    let mut text = String::new();
+    let read = file.take(20).read_to_string(&mut text);
+    match text.trim().parse::<u32>() {
+        Ok(pid) if read.is_ok() => format!("process {pid}"),
+        _ => "another process".to_owned(),
+    }
+}
+
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.mode(PRIVATE);
+    options
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}

@@ -1,0 +1,99 @@
+//! All that is SQLite's own: how a connection is opened, and what a file is
+//! before anything is written to it. The other modules speak SQL that PostgreSQL
+//! takes too.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::pool::PoolOptions;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePool};
+use sqlx::{ConnectOptions, Connection};
+
+/// How long to wait for a lock that another program holds.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// How long to wait for the turn on a connection.
+const TURN: Duration = Duration::from_secs(30);
+
+/// The one connection that writes. It syncs at each commit: with less, the last
+/// polls before a power cut would be told a second time.
+pub(super) fn writer(path: &Path) -> SqlitePool {
+    let options = options(path).pragma("synchronous", "FULL").pragma("cache_size", "-1500");
+    pool(1)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .after_release(|connection, _| Box::pin(is_clean(connection)))
+        .connect_lazy_with(options)
+}
+
+/// Connections that only read, closed when idle.
+pub(super) fn readers(path: &Path) -> SqlitePool {
+    let options = options(path).read_only(true).pragma("cache_size", "-500");
+    pool(2).idle_timeout(Duration::from_secs(60)).connect_lazy_with(options)
+}
+
+/// A single connection to look at a file and to prepare it.
+pub(super) async fn connect(path: &Path, read_only: bool) -> sqlx::Result<SqliteConnection> {
+    options(path).read_only(read_only).connect().await
+}
+
+/// Readers and the writer don't wait for each other from now on.
+pub(super) async fn use_wal(connection: &mut SqliteConnection) -> sqlx::Result<()> {
+    sqlx::query("PRAGMA journal_mode = WAL").execute(connection).await?;
+    Ok(())
+}
+
+/// Moves what was written from the log into the database itself.
+pub(super) async fn checkpoint(writer: &SqlitePool) -> sqlx::Result<()> {
+    sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(writer).await?;
+    Ok(())
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Content {
+    Empty,
+    Ours,
+    Foreign,
+}
+
+pub(super) async fn content(connection: &mut SqliteConnection) -> sqlx::Result<Content> {
+    let names: Vec<String> =
+        sqlx::query_scalar("SELECT name FROM sqlite_master WHERE type = 'table'").fetch_all(connection).await?;
+    Ok(match names {
+        names if names.is_empty() => Content::Empty,
+        names if names.iter().any(|name| name == super::schema::TABLE) => Content::Ours,
+        _ => Content::Foreign,
+    })
+}
+
+pub(super) async fn close(connection: SqliteConnection) {
+    // A connection that can't be closed well is closed by the drop.
+    let _ = connection.close().await;
+}
+
+/// SQLite rolls back by itself when the disk is full or fails, and sqlx, whose own
+/// rollback then finds nothing to do, believes for ever that the transaction is
+/// open: every later one would be refused. Such a connection is not used again.
+async fn is_clean(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
+    // Rollbacks that are still queued come first.
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(false)
+        .busy_timeout(BUSY)
+        .statement_cache_capacity(24)
+        // The log is cut back to this after a large transaction.
+        .pragma("journal_size_limit", "4194304")
+        // Spent tokens are overwritten where it costs no further page.
+        .pragma("secure_delete", "FAST")
+        .thread_name(|_| "state".to_owned())
+        .disable_statement_logging()
+}
+
+fn pool(most: u32) -> PoolOptions<sqlx::Sqlite> {
+    PoolOptions::new().max_connections(most).acquire_timeout(TURN).test_before_acquire(false)
+}

@@ -1,0 +1,206 @@
+use std::fs::{self, OpenOptions};
+use std::path::Path;
+
+use jiff::{Timestamp, ToSpan};
+use serde_json::Map;
+use sqlx::Executor;
+
+use super::*;
+use crate::core::event::{Event, EventKind, Origin};
+use crate::core::memory::{Change, Documents};
+use crate::core::poll::PollKind;
+
+fn origin() -> Origin {
+    Origin { name: "main".into(), url: "https://peertube.example.com".into() }
+}
+
+fn event(number: usize) -> Event {
+    let what = format!("email/{number}");
+    Event::new(&origin(), EventKind::JobFailed, &what, Some(what.clone()), Timestamp::UNIX_EPOCH, Map::new())
+}
+
+/// The commit of the `number`th poll: it remembers its number, tells two events.
+fn poll(number: usize) -> Commit {
+    Commit {
+        instance: "main".into(),
+        poll: PollKind::Jobs,
+        changes: vec![Change { key: "polls".into(), value: Some(number.to_string()) }],
+        settled: vec![(number as i64, Timestamp::now())],
+        events: vec![event(2 * number), event(2 * number + 1)],
+    }
+}
+
+async fn daemon(path: &Path) -> Store {
+    let store = Store::open(path, Access::Daemon).await.unwrap();
+    store.enrol(&origin()).await.unwrap();
+    store
+}
+
+async fn told(store: &Store) -> Vec<Event> {
+    let filter = EventFilter { limit: 1000, ..EventFilter::default() };
+    store.events(&filter).await.unwrap().into_iter().map(|stored| stored.event).collect()
+}
+
+async fn polls(store: &Store) -> usize {
+    store.memory("main", PollKind::Jobs).await.unwrap().get("polls").map_or(0, |text| text.parse().unwrap())
+}
+
+/// Memory, settled jobs and events must agree: of each poll all or nothing.
+async fn assert_whole(store: &Store) -> usize {
+    let polls = polls(store).await;
+    assert_eq!(told(store).await, (2..2 * polls + 2).map(event).collect::<Vec<_>>());
+    let mut settled = store.settled("main").await.unwrap();
+    settled.sort_unstable();
+    assert_eq!(settled, (1..=polls as i64).collect::<Vec<_>>());
+    polls
+}
+
+#[tokio::test]
+async fn a_power_cut_at_any_byte_leaves_whole_polls_and_the_next_ones_tell_the_rest_once() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("state.db");
+    let store = daemon(&path).await;
+    for number in 1..=12 {
+        store.commit(&poll(number)).await.unwrap();
+    }
+    // The store is still open, as at a power cut; its log is cut anywhere.
+    let wal = home.path().join("state.db-wal");
+    let length = fs::metadata(&wal).unwrap().len();
+    let mut seen = Vec::new();
+    for cut in (0..40).map(|step| length - length * step * step / 1600).chain([0]) {
+        let copies = tempfile::tempdir().unwrap();
+        let copy = copies.path().join("state.db");
+        fs::copy(&path, &copy).unwrap();
+        fs::copy(&wal, copies.path().join("state.db-wal")).unwrap();
+        let copied = OpenOptions::new().write(true).open(copies.path().join("state.db-wal")).unwrap();
+        copied.set_len(cut).unwrap();
+
+        let survivor = daemon(&copy).await;
+        let known = assert_whole(&survivor).await;
+        for number in known + 1..=12 {
+            assert_eq!(survivor.commit(&poll(number)).await.unwrap().len(), 2);
+        }
+        assert_eq!(assert_whole(&survivor).await, 12);
+        seen.push(known);
+    }
+    assert_eq!(seen[0], 12, "nothing was cut, so nothing may be missing");
+    assert!(seen.contains(&0) && seen.iter().any(|known| (1..12).contains(known)), "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_commit_that_fails_at_its_end_leaves_nothing_of_its_beginning() {
+    let home = tempfile::tempdir().unwrap();
+    let store = daemon(&home.path().join("state.db")).await;
+    store.commit(&poll(1)).await.unwrap();
+    // Memory is written last: this fails when the events stand already.
+    let pool = &store.writer.as_ref().unwrap().pool;
+    pool.execute(
+        "CREATE TRIGGER refuse BEFORE INSERT ON memory WHEN NEW.body = '2' BEGIN SELECT RAISE(ABORT, 'no'); END",
+    )
+    .await
+    .unwrap();
+    assert!(matches!(store.commit(&poll(2)).await, Err(StoreError::Sql { .. })));
+    assert_eq!(assert_whole(&store).await, 1);
+
+    pool.execute("DROP TRIGGER refuse").await.unwrap();
+    assert_eq!(store.commit(&poll(2)).await.unwrap(), [event(4), event(5)]);
+    assert_eq!(assert_whole(&store).await, 2);
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_and_passes() {
+    let home = tempfile::tempdir().unwrap();
+    let store = daemon(&home.path().join("state.db")).await;
+    store.commit(&poll(1)).await.unwrap();
+    let pool = &store.writer.as_ref().unwrap().pool;
+    let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(pool).await.unwrap();
+    pool.execute(sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"))).await.unwrap();
+    let mut large = poll(2);
+    large.changes.push(Change { key: "large".into(), value: Some("x".repeat(100_000)) });
+
+    let error = store.commit(&large).await.unwrap_err();
+    assert!(matches!(error, StoreError::Full { .. }) && error.is_transient(), "{error:?}");
+    assert!(error.to_string().contains("no space left"), "{error}");
+    assert_eq!(assert_whole(&store).await, 1);
+
+    // The bound was the failed connection's own; the next one sees a disk with space.
+    store.commit(&large).await.unwrap();
+    assert_eq!(assert_whole(&store).await, 2);
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_left_alone_by_daemon_and_reader() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("state.db");
+    let store = daemon(&path).await;
+    store.writer.as_ref().unwrap().pool.execute("INSERT INTO schema_version (version) VALUES (99)").await.unwrap();
+    store.close().await.unwrap();
+    drop(store);
+    for access in [Access::Daemon, Access::Beside] {
+        let error = Store::open(&path, access).await.unwrap_err();
+        assert!(matches!(error, StoreError::Newer { found: 99, known: schema::KNOWN, .. }), "{error:?}");
+        assert!(error.to_string().contains("update tubewarden"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_asked_often_is_found_by_an_index() {
+    let home = tempfile::tempdir().unwrap();
+    let store = daemon(&home.path().join("state.db")).await;
+    for (question, index) in [
+        ("SELECT fingerprint FROM settled WHERE instance_id = 1", "COVERING INDEX sqlite_autoindex_settled_1"),
+        ("SELECT min(seq + 0) FROM events WHERE time >= 5", "COVERING INDEX events_time"),
+        ("SELECT body FROM events WHERE seq > 5 AND type IN ('a') ORDER BY seq LIMIT 5", "INDEX events_type"),
+        ("SELECT body FROM events WHERE seq > 5 ORDER BY seq LIMIT 5", "INTEGER PRIMARY KEY"),
+        ("SELECT seq FROM events WHERE recorded_at < 5 ORDER BY recorded_at LIMIT 5", "INDEX events_age"),
+        ("SELECT fingerprint FROM settled WHERE settled_at < 5 ORDER BY settled_at LIMIT 5", "INDEX settled_age"),
+    ] {
+        let plan = sqlx::query_as(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {question}")));
+        let steps: Vec<(i64, i64, i64, String)> = plan.fetch_all(&store.readers).await.unwrap();
+        assert!(steps.iter().any(|step| step.3.contains(index)), "{question}: {steps:?}");
+        assert!(!steps.iter().any(|step| step.3.contains("TEMP B-TREE")), "{question}: {steps:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_event_of_a_type_unknown_here_is_passed_over_and_hides_no_other() {
+    let home = tempfile::tempdir().unwrap();
+    let store = daemon(&home.path().join("state.db")).await;
+    store.commit(&poll(1)).await.unwrap();
+    let pool = &store.writer.as_ref().unwrap().pool;
+    pool.execute("UPDATE events SET type = 'job.invented' WHERE seq = 1").await.unwrap();
+    let one_a_page = EventFilter { limit: 1, ..EventFilter::default() };
+    let page = store.events(&one_a_page).await.unwrap();
+    assert_eq!(page, [StoredEvent { seq: 2, event: event(3) }]);
+}
+
+#[tokio::test]
+async fn no_prune_takes_more_than_a_batch_at_once_and_numbers_are_never_given_again() {
+    let home = tempfile::tempdir().unwrap();
+    let store = daemon(&home.path().join("state.db")).await;
+    let many = prune::BATCH as usize + 20;
+    let commit = Commit { events: (0..many).map(event).collect(), changes: Vec::new(), ..poll(1) };
+    store.commit(&commit).await.unwrap();
+    let pool = &store.writer.as_ref().unwrap().pool;
+    pool.execute(
+        "CREATE TABLE deleted (n INTEGER);
+         CREATE TRIGGER count AFTER DELETE ON events BEGIN INSERT INTO deleted VALUES (1); END;
+         CREATE TRIGGER bound BEFORE INSERT ON deleted WHEN (SELECT count(*) FROM deleted) >= 500
+         BEGIN SELECT RAISE(ABORT, 'too many'); END",
+    )
+    .await
+    .unwrap();
+    let later = Timestamp::now() + 1.hour();
+    // The second batch is one too many for the trigger; the first stays done.
+    assert!(store.prune(later, Timestamp::UNIX_EPOCH).await.is_err());
+    assert_eq!(told(&store).await.len(), 20);
+    pool.execute("DELETE FROM deleted").await.unwrap();
+    let pruned = store.prune(later, later).await.unwrap();
+    assert_eq!(pruned, Pruned { events: 20, settled: 1 });
+
+    let before = store.last_seq().await.unwrap();
+    store.commit(&poll(2)).await.unwrap();
+    let filter = EventFilter { after_seq: before, ..EventFilter::default() };
+    assert_eq!(store.events(&filter).await.unwrap().len(), 2, "who follows misses nothing");
+    assert_eq!(store.memory("main", PollKind::Videos).await.unwrap(), Documents::new());
+}

@@ -1,0 +1,139 @@
+//! Every job is told once, whatever happens: random histories of an instance, polled
+//! by the pure core, held against what really happened.
+
+mod watcher;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use peertube_sim::jobs::{Jobs, Restart, Version};
+use peertube_sim::traffic;
+use proptest::prelude::*;
+use watcher::{Watcher, judge};
+
+/// What befalls both sides of one history.
+#[derive(Debug, Clone)]
+struct History {
+    seed: u64,
+    version: bool,
+    /// Seconds between two polls.
+    every: u64,
+    /// Milliseconds between two questions of a poll.
+    pause: u64,
+    /// For each poll in turn: whether it is missed, cut short, or follows a restart of
+    /// the daemon.
+    polls: Vec<Fate>,
+    server_restart: Option<(u64, bool)>,
+    flush: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Fate {
+    Poll,
+    Outage,
+    CutShort(u64),
+    Restarted,
+}
+
+const MINUTES: u64 = 30;
+
+fn fates() -> impl Strategy<Value = Vec<Fate>> {
+    let fate = prop_oneof![
+        20 => Just(Fate::Poll),
+        2 => Just(Fate::Outage),
+        2 => (0..12_u64).prop_map(Fate::CutShort),
+        2 => Just(Fate::Restarted),
+    ];
+    prop::collection::vec(fate, 1..60)
+}
+
+fn histories(with_flush: bool) -> impl Strategy<Value = History> {
+    let flush = if with_flush { (1..MINUTES * 60).prop_map(Some).boxed() } else { Just(None).boxed() };
+    let restart = prop::option::of((1..MINUTES * 60, any::<bool>()));
+    (any::<u64>(), any::<bool>(), 5..90_u64, 0..300_u64, fates(), restart, flush).prop_map(
+        |(seed, version, every, pause, polls, server_restart, flush)| History {
+            seed,
+            version,
+            every,
+            pause,
+            polls,
+            server_restart,
+            flush,
+        },
+    )
+}
+
+fn live(history: &History) -> (Jobs, Watcher) {
+    let start: Timestamp = "2026-11-24T06:00:00.250Z".parse().unwrap();
+    let version = if history.version { Version::V8_2 } else { Version::V6_3 };
+    let mut jobs = Jobs::new(history.seed, start, version);
+    let period = Duration::from_secs(MINUTES * 60);
+    traffic::random(&mut jobs, start, period, history.seed);
+    let mut watcher = Watcher::default();
+    let pause = Duration::from_millis(history.pause);
+    let mut restart = history.server_restart;
+    let mut flush = history.flush;
+    let end = start + period;
+    let mut fates = history.polls.iter().copied().cycle();
+    let mut at = start + Duration::from_secs(7);
+    let mut calm = 0;
+    while calm < 45 && at < end + 2 * period {
+        jobs.advance_to(at);
+        let elapsed = at.duration_since(start).unsigned_abs().as_secs();
+        if let Some((when, killed)) = restart
+            && elapsed >= when
+        {
+            restart = None;
+            jobs.restart(if killed { Restart::Killed } else { Restart::Graceful }, Duration::from_secs(20));
+        }
+        // Without anything listed before, nothing could tell that it was emptied.
+        let view = watcher.memory.view();
+        let listed = view.listed_completed + view.listed_failed > 0;
+        if flush.is_some_and(|when| elapsed >= when) && listed {
+            flush = None;
+            jobs.flush();
+        }
+        calm += u32::from(at >= end && flush.is_none());
+        let fate = if at < end { fates.next().unwrap_or(Fate::Poll) } else { Fate::Poll };
+        match fate {
+            Fate::Poll => assert!(watcher.poll(&mut jobs, pause, None)),
+            Fate::Outage => {}
+            Fate::CutShort(questions) => {
+                watcher.poll(&mut jobs, pause, Some(questions));
+            }
+            Fate::Restarted => {
+                watcher.restart();
+                assert!(watcher.poll(&mut jobs, pause, None));
+            }
+        }
+        at = jobs.now() + Duration::from_secs(history.every);
+    }
+    (jobs, watcher)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn each_job_is_told_once_and_counted_right(history in histories(false)) {
+        let (jobs, watcher) = live(&history);
+        let verdict = judge(&watcher, &jobs);
+        prop_assert!(verdict.missed.is_empty(), "missed {verdict:?}");
+        prop_assert!(verdict.twice.is_empty(), "twice {verdict:?}");
+        prop_assert!(verdict.invented.is_empty(), "invented {verdict:?}");
+        prop_assert!(verdict.wrong.is_empty(), "wrong {verdict:?}");
+        prop_assert!(verdict.untold_gaps.is_empty(), "untold {verdict:?}");
+        prop_assert!(verdict.miscounted.is_empty(), "miscounted {verdict:?}");
+    }
+
+    #[test]
+    fn an_emptied_redis_loses_nothing_in_silence(history in histories(true)) {
+        let (jobs, watcher) = live(&history);
+        let verdict = judge(&watcher, &jobs);
+        prop_assert!(verdict.missed.is_empty(), "missed {verdict:?}");
+        prop_assert!(verdict.twice.is_empty(), "twice {verdict:?}");
+        prop_assert!(verdict.invented.is_empty(), "invented {verdict:?}");
+        prop_assert!(verdict.wrong.is_empty(), "wrong {verdict:?}");
+        prop_assert!(verdict.untold_gaps.is_empty(), "untold {verdict:?}");
+    }
+}
