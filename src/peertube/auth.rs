@@ -218,6 +218,7 @@ impl Session {
             form: Some(&form),
             one_time_code: one_time.map(|one_time| one_time.code(asked_at + inner.ahead)),
         };
+        transport.gate(ask.endpoint)?;
         if is_sign_in {
             inner.sign_ins.spent(Instant::now());
         }

@@ -321,6 +321,9 @@ pub enum BuildError {
 fn advice(status: u16, told: &Told) -> &'static str {
     match status {
         401 if told.code() == Some("invalid_token") => "the access token was not accepted, not even a new one",
+        401 if told.code() == Some("unauthorized_request") => {
+            "only an account with the right may ask this: set `username`"
+        }
         401 | 403 => "the account lacks the right: jobs need an administrator, hidden videos a moderator",
         408 | 429 => "it was asked too often or is too busy",
         500.. => "the instance or the proxy before it failed: see its log",

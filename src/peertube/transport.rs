@@ -97,8 +97,8 @@ impl Transport {
         token: Option<&SecretString>,
         read: impl FnOnce(&Reply) -> Result<T, Cause>,
     ) -> Result<T, Error> {
+        self.gate(ask.endpoint)?;
         let began = Instant::now();
-        self.pace.gate(began).map_err(|cause| self.error(ask.endpoint, cause))?;
         let reply = tokio::time::timeout(self.timeout, self.exchange(ask, token)).await;
         let reply = reply.unwrap_or(Err(Cause::Timeout { limit: self.timeout }));
         let took = began.elapsed();
@@ -115,6 +115,11 @@ impl Transport {
             _ => self.pace.succeeded(),
         }
         result.map_err(|cause| self.error(ask.endpoint, cause))
+    }
+
+    /// Whether anything may be sent now.
+    pub(super) fn gate(&self, endpoint: Endpoint) -> Result<(), Error> {
+        self.pace.gate(Instant::now()).map_err(|cause| self.error(endpoint, cause))
     }
 
     pub(super) fn error(&self, endpoint: Endpoint, cause: Cause) -> Error {
@@ -252,11 +257,12 @@ fn deepest(error: &reqwest::Error) -> &(dyn std::error::Error + 'static) {
 }
 
 fn is_tls(error: &reqwest::Error) -> bool {
-    chain(error).any(|link| {
-        // An I/O error names the error that it wraps only by asking it so.
-        let wrapped = link.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        link.is::<rustls::Error>() || wrapped.is_some_and(|wrapped| wrapped.is::<rustls::Error>())
-    })
+    // An I/O error names the error that it wraps only by asking it so.
+    fn is_or_wraps_tls(error: &(dyn std::error::Error + 'static)) -> bool {
+        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        error.is::<rustls::Error>() || wrapped.is_some_and(|wrapped| is_or_wraps_tls(wrapped))
+    }
+    chain(error).any(is_or_wraps_tls)
 }
 
 /// Reads a body up to `most` bytes and refuses a longer one as soon as it shows.

@@ -5,6 +5,7 @@ mod accounting;
 mod config;
 mod exposition;
 mod metrics;
+mod peertube;
 mod prometheus;
 mod store;
 mod tools;
