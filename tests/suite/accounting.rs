@@ -112,7 +112,7 @@ fn live(history: &History) -> (Jobs, Watcher) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn each_job_is_told_once_and_counted_right(history in histories(false)) {

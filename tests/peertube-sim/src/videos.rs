@@ -1,4 +1,4 @@
-//! The videos of an instance. Every change goes through [`Videos::change`], which
+//! The videos of an instance. Every change goes through `Videos::change`, which
 //! writes down what it means, so that the truth misses no transition.
 
 mod flows;
