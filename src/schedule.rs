@@ -1,8 +1,8 @@
 //! When things recur: the alarms that wake polls. tokio-cron-scheduler is the clock
-//! and nothing else; which instant comes next is decided by [`plan`](self::plan).
+//! and nothing else; which instant comes next is decided in `plan`.
 //!
 //! An alarm wakes its task at most once for any number of instants that passed while
-//! the task was busy, and never before an instant is due.
+//! the task was busy, and never before an instant is due, unless by hand.
 
 mod bells;
 mod plan;

@@ -2,11 +2,9 @@
 //! the number of alarms that wait for it.
 //!
 //! The scheduler's queues hold 200 entries, and a task of it that falls behind ends for
-//! good, silently. Alarms ask for bells no more than [`plan::LOOK_EVERY`] seconds
+//! good, silently. Alarms ask for bells no more than `plan::LOOK_EVERY` seconds
 //! ahead, so that even if all pending bells ring together, as after a suspension of the
 //! machine, they fit. It is also why a bell nobody waits for any more is left to ring.
-//!
-//! [`plan::LOOK_EVERY`]: super::plan::LOOK_EVERY
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
