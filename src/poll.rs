@@ -97,7 +97,7 @@ impl Instance {
         let videos = video_sync::Memory::from_documents(&documents)
             .with_context(|| format!("read what is remembered of the videos of {name}"))?;
         let server = ServerMemory::from_documents(&store.memory(name, PollKind::Config).await?);
-        let host = Arc::new(StoreHost::new(origin.clone(), config.account.as_ref(), store.clone(), metrics.clone()));
+        let host = Arc::new(StoreHost::new(config, store.clone(), metrics.clone()));
         let client = Client::new(client_options(config), host.clone())?;
         metrics.jobs(Arc::new(memory.view()));
         metrics.videos(Arc::new(videos.view()));

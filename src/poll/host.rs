@@ -16,6 +16,8 @@ use crate::store::{self, Store};
 #[derive(Debug)]
 pub(super) struct StoreHost {
     origin: Origin,
+    /// As the client writes the address, by which it knows its own tokens.
+    url: String,
     username: String,
     store: Arc<Store>,
     metrics: InstanceMetrics,
@@ -23,15 +25,12 @@ pub(super) struct StoreHost {
 }
 
 impl StoreHost {
-    pub(super) fn new(
-        origin: Origin,
-        account: Option<&config::Account>,
-        store: Arc<Store>,
-        metrics: InstanceMetrics,
-    ) -> Self {
+    pub(super) fn new(config: &config::Instance, store: Arc<Store>, metrics: InstanceMetrics) -> Self {
+        let account = config.account.as_ref();
         let username = account.map(|account| account.username.clone()).unwrap_or_default();
         metrics.signed_in(account.map(|_| false));
-        Self { origin, username, store, metrics, refusal: Mutex::new(None) }
+        let (origin, url) = (config.origin.clone(), config.url.to_string());
+        Self { origin, url, username, store, metrics, refusal: Mutex::new(None) }
     }
 
     /// The refusal that stands, if any.
@@ -54,7 +53,7 @@ impl Host for StoreHost {
                 access_expires_at: pair.access_expires_at,
                 refresh_expires_at: pair.refresh_expires_at,
                 username: pair.username,
-                url: self.origin.url.clone(),
+                url: self.url.clone(),
             }))
         })
     }
