@@ -66,10 +66,19 @@ enum Ran {
     NotAllowed,
 }
 
+/// How a kind of poll has gone lately.
+#[derive(Debug, Default)]
+struct Course {
+    /// Runs in a row that failed.
+    missed: u32,
+    /// The account's rights don't allow it.
+    is_off: bool,
+}
+
 /// What a run of a poll needs from the daemon.
 #[derive(Debug, Clone)]
 pub struct Ways {
-    /// First runs are made by so many instances at once.
+    /// So many first runs are made at once.
     pub first_runs: Arc<Semaphore>,
     pub stopping: watch::Receiver<bool>,
     /// Gets a message when a first run has ended, well or badly.
@@ -87,7 +96,7 @@ impl Instance {
         let origin = config.origin.clone();
         let name = &origin.name;
         if let crate::store::Enrolment::Moved { from } = store.enrol(&origin).await? {
-            tracing::warn!(instance = %name, from, to = %origin.url, "the instance has another address: its history begins anew");
+            tracing::warn!(peertube_instance = %name, from, to = %origin.url, "the instance has another address: its history begins anew");
         }
         let documents = store.memory(name, PollKind::Jobs).await?;
         let memory = job_sync::Memory::from_documents(&documents)
@@ -123,12 +132,11 @@ impl Instance {
 
     /// Runs one kind of poll until the daemon stops: at once, then at each wake.
     pub async fn keep_polling(self: Arc<Self>, kind: PollKind, mut wakes: Wakes, mut ways: Ways) {
-        let mut missed = 0;
-        let mut allowed = true;
+        let mut course = Course::default();
         if let Ok(_turn) = ways.first_runs.clone().acquire_owned().await
             && !*ways.stopping.borrow()
         {
-            self.run(kind, &mut missed, &mut allowed).await;
+            self.run(kind, &mut course).await;
         }
         drop(ways.first_done);
         loop {
@@ -136,46 +144,53 @@ impl Instance {
                 () = stopped(&mut ways.stopping) => return,
                 () = wakes.next() => {}
             }
-            self.run(kind, &mut missed, &mut allowed).await;
+            self.run(kind, &mut course).await;
         }
     }
 
     /// One run, in a task of its own: a panic ends the run and nothing else.
-    async fn run(self: &Arc<Self>, kind: PollKind, missed: &mut u32, allowed: &mut bool) {
+    async fn run(self: &Arc<Self>, kind: PollKind, course: &mut Course) {
         let began = Instant::now();
         let this = self.clone();
         let ran = tokio::spawn(async move { this.poll(kind).await }).await;
         let took = began.elapsed();
         let name = &self.origin.name;
-        let ok = match ran {
-            Ok(Ok(Ran::Done)) => {
-                *missed = 0;
-                *allowed = true;
-                true
-            }
+        let trouble = match ran {
+            Ok(Ok(Ran::Done)) => None,
             Ok(Ok(Ran::NotAllowed)) => {
-                if std::mem::replace(allowed, false) {
-                    tracing::info!(instance = %name, poll = %kind, "the account does not allow this poll: it is off");
+                if !std::mem::replace(&mut course.is_off, true) {
+                    tracing::info!(peertube_instance = %name, poll = %kind, "the account does not allow this poll: it is off");
                 }
                 self.metrics.poll_enabled(kind, false);
                 self.metrics.stale(kind);
                 return;
             }
-            Ok(Err(error)) => {
-                tracing::warn!(instance = %name, poll = %kind, error = format!("{error:#}"), "the poll failed");
-                false
-            }
-            Err(panic) => {
-                tracing::error!(instance = %name, poll = %kind, error = %panic, "the poll panicked; it will be tried again");
-                false
-            }
+            Ok(Err(error)) => Some(match error.downcast_ref::<peertube::Error>() {
+                Some(error) => error.to_string(),
+                None => format!("{error:#}"),
+            }),
+            Err(panic) => Some(format!("it panicked: {panic}")),
         };
+        course.is_off = false;
         self.metrics.poll_enabled(kind, true);
-        self.metrics.polled(kind, ok, took, Timestamp::now());
-        if !ok {
-            *missed = missed.saturating_add(1);
-            if *missed >= STALE_AFTER {
-                self.metrics.stale(kind);
+        self.metrics.polled(kind, trouble.is_none(), took, Timestamp::now());
+        match trouble {
+            None if course.missed > 0 => {
+                tracing::info!(peertube_instance = %name, poll = %kind, missed = course.missed, "the poll succeeds again");
+                *course = Course::default();
+            }
+            None => {}
+            Some(error) => {
+                // The first of a row is a warning; what follows is the same trouble.
+                if course.missed == 0 {
+                    tracing::warn!(peertube_instance = %name, poll = %kind, error, "the poll failed; it will be tried again");
+                } else {
+                    tracing::debug!(peertube_instance = %name, poll = %kind, error, "the poll failed again");
+                }
+                course.missed = course.missed.saturating_add(1);
+                if course.missed >= STALE_AFTER {
+                    self.metrics.stale(kind);
+                }
             }
         }
     }

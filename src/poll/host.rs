@@ -93,7 +93,7 @@ impl Host for StoreHost {
     }
 
     fn refused(&self, refusal: &Refusal) {
-        tracing::error!(instance = %self.origin.name, code = %refusal.code, "{}", refusal.message);
+        tracing::error!(peertube_instance = %self.origin.name, code = %refusal.code, "{}", refusal.message);
         self.set_refusal(Some(refusal.clone()));
     }
 }
