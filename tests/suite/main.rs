@@ -3,6 +3,7 @@
 
 mod accounting;
 mod config;
+mod daemon;
 mod exposition;
 mod metrics;
 mod peertube;

@@ -1,0 +1,13 @@
+//! The daemon as its users meet it, in this process or as the real program, against a
+//! simulated instance that knows what really happened.
+
+mod accounts;
+mod crashes;
+mod exit;
+mod harness;
+mod history;
+mod outage;
+mod scrape;
+mod secrets;
+mod tokens;
+mod truth;

@@ -1,0 +1,293 @@
+//! A daemon under test, its files, and what a person sees of it. Whatever is started
+//! here ends with its value, also when a test fails.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use tubewarden::config::{Config, Secrets};
+use tubewarden::core::event::{Event, EventKind};
+use tubewarden::core::poll::PollKind;
+use tubewarden::daemon::Daemon;
+use tubewarden::store::{Access, EventFilter, Store};
+
+use crate::exposition::Exposition;
+
+/// Whatever must come true does so within this, even on a busy machine.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Polls that run at the start and then by hand alone.
+pub(super) const BY_HAND: &str = "[poll]\njobs = \"10h\"\nvideos = \"10h\"\nvideos_full = \"10h\"\nconfig = \"10h\"\n";
+
+/// Polls as often as they may be.
+pub(super) const EACH_SECOND: &str = "[poll]\njobs = \"1s\"\nvideos = \"1s\"\nvideos_full = \"1s\"\nconfig = \"1s\"\n";
+
+/// Waits until something is to be seen.
+pub(super) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(seen) = look().await {
+            return seen;
+        }
+        assert!(start.elapsed() < PATIENCE, "{what}: not in time");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// An instance watched in the name of an account, as the configuration has it.
+pub(super) fn instance(name: &str, url: &str, more: &str) -> String {
+    format!("[[instance]]\nname = \"{name}\"\nurl = \"{url}\"\n{more}\n")
+}
+
+pub(super) const ROOT: &str = "username = \"root\"\npassword = \"root-password\"\n";
+
+/// A directory with a configuration and a state.
+pub(super) struct Home(TempDir);
+
+impl Home {
+    /// On a free port, logging JSON, with `more` besides.
+    pub(super) fn new(more: &str) -> Self {
+        let home = Self(tempfile::tempdir().unwrap());
+        home.configure("127.0.0.1:0", more);
+        home
+    }
+
+    pub(super) fn configure(&self, listen: &str, more: &str) {
+        let common = format!(
+            "[server]\nlisten = \"{listen}\"\n[state]\nurl = \"sqlite://state.db\"\n[log]\nformat = \"json\"\n"
+        );
+        fs::write(self.file("config.toml"), common + more).unwrap();
+    }
+
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub(super) fn config(&self) -> Config {
+        Config::load(&self.file("config.toml"), Secrets::Read, &|_| None).unwrap()
+    }
+
+    /// The history, read beside whoever writes it.
+    pub(super) async fn events(&self) -> Vec<Event> {
+        let store = Store::open(&self.file("state.db"), Access::Beside).await.unwrap();
+        all_events(&store).await
+    }
+
+    /// The program with its arguments.
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tubewarden"));
+        command.args(args).env("TUBEWARDEN_CONFIG", self.file("config.toml")).env_remove("CREDENTIALS_DIRECTORY");
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// A command that ends by itself.
+    pub(super) fn done(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    /// A command that goes on. Each has a name for its files.
+    pub(super) fn program(&self, name: &str, args: &[&str]) -> Program {
+        let [out, log] = ["out", "log"].map(|kind| self.file(&format!("{name}.{kind}")));
+        let mut command = self.command(args);
+        command.stdout(File::create(&out).unwrap()).stderr(File::create(&log).unwrap());
+        Program { child: command.spawn().unwrap(), out, log }
+    }
+}
+
+async fn all_events(store: &Store) -> Vec<Event> {
+    let mut filter = EventFilter::default();
+    let mut all = Vec::new();
+    loop {
+        let page = store.events(&filter).await.unwrap();
+        let Some(last) = page.last() else { return all };
+        filter.after_seq = last.seq;
+        all.extend(page.into_iter().map(|stored| stored.event));
+    }
+}
+
+/// The real program, running.
+pub(super) struct Program {
+    child: Child,
+    out: PathBuf,
+    log: PathBuf,
+}
+
+impl Program {
+    /// Where a daemon listens, as its log says.
+    pub(super) async fn address(&self) -> SocketAddr {
+        eventually("the daemon listens", async || {
+            let told = self.log().into_iter().find_map(|line| Some(line.get("listen")?.as_str()?.to_owned()));
+            told.map(|address| address.parse().unwrap())
+        })
+        .await
+    }
+
+    /// The whole lines of its log so far; each is an object.
+    pub(super) fn log(&self) -> Vec<Value> {
+        let text = fs::read_to_string(&self.log).unwrap();
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        whole.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
+    }
+
+    /// What it said to people who read.
+    pub(super) fn words(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// The whole lines of its results so far.
+    pub(super) fn results(&self) -> Vec<String> {
+        let lines = BufReader::new(File::open(&self.out).unwrap()).split(b'\n');
+        lines.map(|line| String::from_utf8(line.unwrap()).unwrap()).collect()
+    }
+
+    pub(super) fn terminate(&self) {
+        let order = format!("kill -TERM {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &order]).status().unwrap().success());
+    }
+
+    /// As `kill -9` does.
+    pub(super) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub(super) async fn ends(&mut self) -> ExitStatus {
+        eventually("the program ends", async || self.child.try_wait().unwrap()).await
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A daemon in this process.
+pub(super) struct Watch {
+    daemon: Daemon,
+    scraper: Scraper,
+}
+
+impl Watch {
+    pub(super) async fn start(home: &Home) -> Self {
+        let daemon = Daemon::start(&home.config()).await.unwrap();
+        let scraper = Scraper::new(daemon.address());
+        Self { daemon, scraper }
+    }
+
+    /// Starts it and waits for the end of the first round of polls.
+    pub(super) async fn ready(home: &Home) -> Self {
+        let watch = Self::start(home).await;
+        watch.scraper.ready().await;
+        watch
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.daemon.address()
+    }
+
+    pub(super) fn wake(&self, instance: &str, kind: PollKind) {
+        assert!(self.daemon.wake(instance, kind), "{instance} has no poll {kind}");
+    }
+
+    pub(super) async fn scrape(&self) -> Scrape {
+        self.scraper.scrape().await
+    }
+
+    /// Wakes a poll of an idle daemon and waits until it has ended, well or badly.
+    pub(super) async fn poll(&self, instance: &str, kind: PollKind) {
+        self.poll_each(&[instance], &[kind]).await;
+    }
+
+    /// Wakes polls of several instances and waits until all of them have ended.
+    pub(super) async fn poll_each(&self, instances: &[&str], kinds: &[PollKind]) {
+        let polls = || instances.iter().flat_map(|instance| kinds.iter().map(move |kind| (*instance, *kind)));
+        let before = self.scrape().await;
+        polls().for_each(|(instance, kind)| self.wake(instance, kind));
+        eventually("the polls end", async || {
+            let now = self.scrape().await;
+            let has_ended = |(instance, kind)| now.polls(instance, kind) > before.polls(instance, kind);
+            polls().all(has_ended).then_some(())
+        })
+        .await;
+    }
+
+    pub(super) async fn events(&self) -> Vec<Event> {
+        all_events(self.daemon.store()).await
+    }
+
+    pub(super) async fn count(&self, kind: EventKind) -> usize {
+        self.events().await.iter().filter(|event| event.kind == kind).count()
+    }
+
+    /// Stops in good order.
+    pub(super) async fn stop(self) {
+        self.daemon.run_until(async {}).await.unwrap();
+    }
+}
+
+/// Reads what a daemon serves.
+pub(super) struct Scraper {
+    client: reqwest::Client,
+    address: SocketAddr,
+}
+
+impl Scraper {
+    pub(super) fn new(address: SocketAddr) -> Self {
+        // An error says that another test has installed it already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
+        Self { client, address }
+    }
+
+    pub(super) async fn ready(&self) {
+        let url = format!("http://{}/-/ready", self.address);
+        let is_ready = async || self.client.get(&url).send().await.is_ok_and(|reply| reply.status() == 200);
+        eventually("the first round of polls ends", async || is_ready().await.then_some(())).await;
+    }
+
+    /// The exposition as Prometheus text.
+    pub(super) async fn text(&self) -> String {
+        let asked = self.client.get(format!("http://{}/metrics", self.address));
+        let reply = asked.header("Accept", "text/plain;version=0.0.4").send().await.unwrap();
+        assert_eq!(reply.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+        String::from_utf8(reply.bytes().await.unwrap().to_vec()).unwrap()
+    }
+
+    pub(super) async fn scrape(&self) -> Scrape {
+        Scrape(Exposition::parse(&self.text().await).unwrap())
+    }
+}
+
+/// What a daemon measured.
+pub(super) struct Scrape(pub(super) Exposition);
+
+impl Scrape {
+    /// The sum over all series of a metric that have these labels; `None` without any.
+    pub(super) fn value(&self, metric: &str, labels: &[(&str, &str)]) -> Option<f64> {
+        let all = self
+            .0
+            .named(metric)
+            .filter(|(of, _)| labels.iter().all(|(label, value)| of.get(*label).is_some_and(|is| is == value)));
+        all.map(|(_, value)| value).reduce(|a, b| a + b)
+    }
+
+    /// Polls of one kind that ended.
+    pub(super) fn polls(&self, instance: &str, kind: PollKind) -> f64 {
+        self.polls_with(instance, kind, "ok") + self.polls_with(instance, kind, "error")
+    }
+
+    pub(super) fn polls_with(&self, instance: &str, kind: PollKind, result: &str) -> f64 {
+        let labels = [("peertube_instance", instance), ("poll", kind.as_str()), ("result", result)];
+        self.value("tubewarden_polls_total", &labels).unwrap()
+    }
+}
