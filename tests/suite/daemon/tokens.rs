@@ -53,7 +53,11 @@ async fn poll_hard(watch: &Watch, what: &str, mut happened: impl FnMut() -> bool
 async fn short_lived_tokens_are_refreshed_one_at_a_time_and_no_poll_notices() {
     let log = Log::default();
     let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::DEBUG)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
     let _logging = tracing::subscriber::set_default(subscriber);
     let mut world = World::new(1, Timestamp::now(), Version::V8_2);
     world.limits = Limits::none();
