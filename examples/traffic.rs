@@ -42,7 +42,8 @@ fn main() {
         "| an hour of | seed | plain: missed, rows a poll | missed of followed | told twice | unaccounted | counts wrong | questions a poll | rows a poll |"
     );
     println!("|---|---|---|---|---|---|---|---|---|");
-    for case in &cases {
+    let only = std::env::var("ONLY").ok();
+    for case in cases.iter().filter(|case| only.as_ref().is_none_or(|only| case.name.contains(only))) {
         for seed in 1..=seeds {
             run(case, seed);
         }

@@ -109,6 +109,7 @@ pub async fn sync<A: Ask + Send>(
         absent_holes: BTreeSet::new(),
         hidden: BTreeMap::new(),
         lost_hidden: BTreeMap::new(),
+        completed_totals: BTreeMap::new(),
         ended_now: BTreeSet::new(),
         ended_types: BTreeSet::new(),
     };
@@ -153,6 +154,8 @@ struct Poll<'a, A> {
     /// Jobs of long lists that no page shows, and those of them that must have ended.
     hidden: BTreeMap<JobType, u64>,
     lost_hidden: BTreeMap<JobType, u64>,
+    /// Totals of the completed lists of types, at the first question about each.
+    completed_totals: BTreeMap<JobType, u64>,
     /// Every job that a list of ended ones showed, and their types.
     ended_now: BTreeSet<JobKey>,
     ended_types: BTreeSet<JobType>,
@@ -189,6 +192,9 @@ impl<A: Ask + Send> Poll<'_, A> {
         self.first_date.get_or_insert(page.date);
         if job_type.is_some_and(|asked| page.rows.iter().any(|row| row.key.job_type != *asked)) {
             self.memory.meta.ignores_type = true;
+        }
+        if let Some(job_type) = job_type.filter(|_| list == JobList::Completed && !self.memory.meta.ignores_type) {
+            self.completed_totals.entry(job_type.clone()).or_insert(page.total);
         }
         for row in &page.rows {
             self.note(list, row);

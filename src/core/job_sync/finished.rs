@@ -8,6 +8,9 @@ use super::seek::Probe;
 use super::{Ask, MOST_PAGES, PAGE, Poll, STEP};
 use crate::core::job::{JobList, JobType, JobsPage, Order};
 
+/// Beyond this a walk takes smaller steps.
+const LONG_WAY: u64 = 300;
+const SMALL_STEP: u64 = 20;
 /// Enough rows to see the highest number among jobs that end at the same time.
 pub(super) const SAMPLE: u64 = 15;
 
@@ -142,6 +145,7 @@ impl<A: Ask + Send> Poll<'_, A> {
     async fn walk(&mut self, job_type: Option<&JobType>, since: Timestamp) -> Result<(), A::Error> {
         let mut start = 0;
         let mut total = 0;
+        let mut step = STEP;
         for _ in 0..MOST_PAGES {
             let Some(page) = self.completed_page(job_type, start).await? else { return Ok(()) };
             total = page.total;
@@ -149,10 +153,15 @@ impl<A: Ask + Send> Poll<'_, A> {
             if reached || start + PAGE >= page.total {
                 break;
             }
-            start += STEP;
+            start += step;
+            // A long way back is gone in smaller steps: rows shift by more.
+            if start >= LONG_WAY {
+                step = SMALL_STEP;
+            }
         }
         if start > 0 {
-            self.walk_other_end(job_type, total.saturating_sub(start + 2 * PAGE), total).await?;
+            let from = total.saturating_sub(start + 2 * PAGE);
+            self.walk_other_end(job_type, from, total, step).await?;
         }
         if let Some(job_type) = job_type {
             self.covered.insert(job_type.clone());
@@ -161,7 +170,13 @@ impl<A: Ask + Send> Poll<'_, A> {
     }
 
     /// Who overtook more than a page of others is only seen from the other end.
-    async fn walk_other_end(&mut self, job_type: Option<&JobType>, from: u64, total: u64) -> Result<(), A::Error> {
+    async fn walk_other_end(
+        &mut self,
+        job_type: Option<&JobType>,
+        from: u64,
+        total: u64,
+        step: u64,
+    ) -> Result<(), A::Error> {
         let last = total.saturating_sub(PAGE);
         let mut start = from;
         loop {
@@ -169,7 +184,7 @@ impl<A: Ask + Send> Poll<'_, A> {
             if start >= last {
                 return Ok(());
             }
-            start = (start + STEP).min(last);
+            start = (start + step).min(last);
         }
     }
 

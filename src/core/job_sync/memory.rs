@@ -80,12 +80,25 @@ pub(super) struct TypeMemory {
     pub deficit: u8,
     /// The server said that it knows no such type.
     pub refused: Option<Timestamp>,
+    /// The completed list's total against what was counted: see `shortfall`.
+    pub listed: Listed,
     /// The highest number seen, and the creation of that job.
     pub highest: Option<(u64, Timestamp)>,
     /// For types that are counted by their numbers.
     pub tally: Option<Tally>,
     /// Numbers never seen, between others that were.
     pub holes: BTreeMap<u64, Hole>,
+}
+
+/// How long the list of completed jobs was when as many as it grew by had been counted.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Listed {
+    /// The total, and the counter then.
+    pub base: Option<(u64, u64)>,
+    /// Polls in a row by which it grew by more.
+    pub short: u8,
+    /// So many were told as unaccounted since they never showed.
+    pub lost: u64,
 }
 
 /// Jobs counted by their numbers: highest - pending = offset + ended + vanished.

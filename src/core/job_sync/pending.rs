@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use super::seek::MOST_QUESTIONS;
 use super::{Ask, CLOCK_GRAIN, MOST_PAGES, PAGE, Poll, STEP};
 use crate::core::job::{JobKey, JobList, JobType, JobsPage, Order, Pending};
 
@@ -12,6 +13,8 @@ use crate::core::job::{JobKey, JobList, JobType, JobsPage, Order, Pending};
 const SHORT: u64 = 15;
 /// Polls in a row that count too few before those that hid are taken for lost.
 const PATIENCE: u8 = 3;
+/// A list that goes on not to add up is looked into each so many polls.
+const SELDOM: u64 = 8;
 /// How many of a list that doesn't add up are sought one by one.
 const SUSPECTS: usize = 6;
 /// Where pages of the ended jobs begin that look for those who left a long list.
@@ -214,35 +217,48 @@ impl<A: Ask + Send> Poll<'_, A> {
 
     /// Asked after the lists of ended jobs, so that who left a long list is known.
     pub(super) async fn close_long_lists(&mut self) -> Result<(), A::Error> {
-        for long in std::mem::take(&mut self.long) {
-            let scope = self.scope(&long.job_type);
-            let patient = self.memory.type_mut(&long.job_type).surplus < PATIENCE;
-            // Where somebody left unseen, the oldest among more of the ended jobs may show
-            // who, far cheaper than the whole list.
-            for start in DEEPER {
-                if long.walked.is_none() && patient && self.surplus(&long) > 0 {
-                    self.completed_page(scope.as_ref(), start).await?;
+        for mut long in std::mem::take(&mut self.long) {
+            let surplus = self.memory.type_mut(&long.job_type).surplus;
+            if surplus < PATIENCE || self.before.meta.polls % SELDOM == 0 {
+                let scope = self.scope(&long.job_type);
+                if long.walked.is_none() {
+                    // Where somebody left unseen, the oldest among more of the ended jobs may
+                    // show who, far cheaper than the whole list.
+                    for start in DEEPER {
+                        if self.surplus(&long) > 0 {
+                            self.completed_page(scope.as_ref(), start).await?;
+                        }
+                    }
+                    self.seek_suspects(&long, SUSPECTS).await?;
                 }
-            }
-            // The first page drops the oldest of its candidates: those may be who.
-            for key in self.oldest_unmet(&long.job_type) {
-                if long.walked.is_none() && patient && self.surplus(&long) > 0 {
-                    self.seek_waiting(&key).await?;
+                if long.walked.is_none()
+                    && !self.adds_up(&long)
+                    && let Some(walk) = self.walk_pending(JobList::Waiting, Some(&long.job_type)).await?
+                {
+                    if walk.is_whole() {
+                        self.note_complete(&long.job_type);
+                        continue;
+                    }
+                    long = walk.into_long(&long.job_type);
                 }
-            }
-            let mut long = long;
-            if long.walked.is_none()
-                && patient
-                && !self.adds_up(&long)
-                && let Some(walk) = self.walk_pending(JobList::Waiting, Some(&long.job_type)).await?
-            {
-                if walk.is_whole() {
-                    self.note_complete(&long.job_type);
-                    continue;
-                }
-                long = walk.into_long(&long.job_type);
+                self.seek_suspects(&long, usize::MAX).await?;
             }
             self.close(&long);
+        }
+        Ok(())
+    }
+
+    /// Looks among the ended jobs for those that should wait and were not met, the
+    /// oldest first: a page drops the oldest of its candidates.
+    async fn seek_suspects(&mut self, long: &LongList, most: usize) -> Result<(), A::Error> {
+        let mut suspects: Vec<JobKey> = self.unmet_waiting(&long.job_type).cloned().collect();
+        suspects.sort_by_key(|key| key.created_at);
+        let mut budget = if most == usize::MAX { MOST_QUESTIONS } else { 4 * u32::try_from(most).unwrap_or(1) };
+        for key in suspects.into_iter().take(most) {
+            if self.surplus(long) <= 0 {
+                break;
+            }
+            self.seek_waiting(&key, &mut budget).await?;
         }
         Ok(())
     }
@@ -332,13 +348,6 @@ impl<A: Ask + Send> Poll<'_, A> {
                 && !self.finished.contains_key(key);
             unmet.then_some(key)
         })
-    }
-
-    fn oldest_unmet(&self, job_type: &JobType) -> Vec<JobKey> {
-        let mut unmet: Vec<JobKey> = self.unmet_waiting(job_type).cloned().collect();
-        unmet.sort_by_key(|key| key.created_at);
-        unmet.truncate(SUSPECTS);
-        unmet
     }
 
     fn keep_waiting(&mut self, job_type: &JobType) {

@@ -14,7 +14,7 @@ use super::{Ask, CLOCK_GRAIN, PAGE, Poll, STEP};
 use crate::core::job::{JobKey, JobType, JobsPage};
 
 /// Questions that seeking may ask in one poll; what is left is sought in the next.
-const MOST_QUESTIONS: u32 = 60;
+pub(super) const MOST_QUESTIONS: u32 = 60;
 
 /// Questions for one job of a list that doesn't add up.
 const MOST_FOR_ONE: u32 = 4;
@@ -118,9 +118,13 @@ impl<A: Ask + Send> Poll<'_, A> {
     }
 
     /// Looks for one job that was waiting, in a list that can't tell whether it is.
-    pub(super) async fn seek_waiting(&mut self, key: &JobKey) -> Result<(), A::Error> {
+    pub(super) async fn seek_waiting(&mut self, key: &JobKey, budget: &mut u32) -> Result<(), A::Error> {
         let target = self.known_target(key, None);
-        self.seek(&target, &mut { MOST_FOR_ONE }).await
+        let mut own = MOST_FOR_ONE.min(*budget);
+        let before = own;
+        self.seek(&target, &mut own).await?;
+        *budget -= before - own;
+        Ok(())
     }
 
     async fn seek(&mut self, target: &Target, budget: &mut u32) -> Result<(), A::Error> {

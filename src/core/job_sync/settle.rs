@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::memory::{PendingJob, TypeMemory};
+use super::memory::{Listed, PendingJob, TypeMemory};
 use super::{Ask, Finished, Missing, Outcome, Poll, Told};
 use crate::core::event::EventKind;
 use crate::core::histogram::{RUN_BOUNDS, WAIT_BOUNDS};
@@ -15,7 +15,7 @@ use crate::core::job::{Failure, JobKey, JobList, JobRow, JobType, Payload, Pendi
 /// one that is tried again moves backward through the lists, and may slip by.
 const PATIENCE: u8 = 3;
 /// Where no proof can be had, this many polls that didn't meet it have to do.
-const LONG_PATIENCE: u8 = 30;
+const LONG_PATIENCE: u8 = 12;
 /// The server keeps this many failed jobs of a type.
 const FAILED_KEPT: usize = 10;
 /// How long a lost job may still turn up: longer than any list keeps one.
@@ -45,6 +45,7 @@ impl<A: Ask + Send> Poll<'_, A> {
                 told.push(unaccounted(&job_type, now, count, "purged"));
             }
         }
+        self.tell_shortfalls(now, emptied, &mut told);
         self.renew_pending(now, &mut told);
         self.renew_numbers(now, first, emptied, &mut told);
         self.renew_types(now);
@@ -153,6 +154,46 @@ impl<A: Ask + Send> Poll<'_, A> {
         };
         let is_told = if kind == EventKind::JobCompleted { follows } else { tells_failures };
         is_told.then(|| told_of(kind, row, at, wait, run))
+    }
+
+    /// A list that grew by more jobs than were counted holds some that no page shows,
+    /// from either end. What the server purges makes it shorter, never longer, so that
+    /// this can miss some and invents none.
+    fn tell_shortfalls(&mut self, now: Timestamp, emptied: bool, told: &mut Vec<Told>) {
+        for (name, total) in std::mem::take(&mut self.completed_totals) {
+            if self.is_tallied(&name) {
+                continue;
+            }
+            let known = self.memory.type_mut(&name);
+            let counted = known.completed;
+            let Some((base_total, base_counted)) = known.listed.base.filter(|_| !emptied) else {
+                known.listed = Listed { base: Some((total, counted)), ..Listed::default() };
+                continue;
+            };
+            let grown = total.saturating_sub(base_total);
+            let seen = (counted - base_counted) + known.listed.lost;
+            if grown <= seen {
+                // Of those told as lost, some have turned up.
+                let found = (seen - grown).min(known.listed.lost);
+                known.recovered += if total >= base_total { found } else { 0 };
+                let lost = known.listed.lost - if total >= base_total { found } else { 0 };
+                let is_even = lost == 0;
+                known.listed = Listed {
+                    base: if is_even { Some((total, counted)) } else { Some((base_total, base_counted)) },
+                    short: 0,
+                    lost,
+                };
+                continue;
+            }
+            known.listed.short = known.listed.short.saturating_add(1);
+            if known.listed.short >= LONG_PATIENCE {
+                let lost = grown - seen;
+                known.listed.short = 0;
+                known.listed.lost += lost;
+                known.unaccounted += lost;
+                told.push(unaccounted(&name, now, lost, "hidden"));
+            }
+        }
     }
 
     /// Jobs that only a list's total told of: those that are still there, and those
