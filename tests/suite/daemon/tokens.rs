@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use peertube_sim::jobs::Version;
@@ -69,6 +69,7 @@ async fn short_lived_tokens_are_refreshed_one_at_a_time_and_no_poll_notices() {
 
     let more = format!("connect = \"{}\"\n{ROOT}", proxy.url());
     let home = Home::new(&(BY_HAND.to_owned() + &instance("main", &sim.url(), &more)));
+    let began = Instant::now();
     let watch = Watch::ready(&home).await;
     poll_hard(&watch, "four refreshes", || truth().refresh_token.granted >= 4).await;
 
@@ -90,6 +91,9 @@ async fn short_lived_tokens_are_refreshed_one_at_a_time_and_no_poll_notices() {
     assert_eq!((truth().password.granted, truth().password.refused), (2, 0));
     assert_eq!(truth().refresh_token.refused, 1, "the spent one, once");
     assert_eq!(truth().max_refreshes_in_flight, 1);
+    // A token is renewed when a fifth of its second is left.
+    let most = began.elapsed().as_secs_f64() / 0.8 + 1.0;
+    assert!(truth().refresh_token.granted as f64 <= most, "{:?}, but {most} at most", truth());
     let failed = log.lines_with("the poll failed");
     assert!(!failed.is_empty() && failed.len() == so_far as usize);
     let refused: Vec<_> = failed.iter().filter(|line| line.contains("answered 401")).collect();
