@@ -13,6 +13,7 @@ use std::time::Instant;
 use anyhow::Context;
 use jiff::Timestamp;
 use tokio::sync::{Mutex as AsyncMutex, Semaphore, watch};
+use tokio::task::JoinSet;
 
 use crate::config;
 use crate::core::event::{Event, Origin};
@@ -47,6 +48,8 @@ pub struct Instance {
     down_after: u32,
     jobs: AsyncMutex<JobsState>,
     videos: AsyncMutex<video_sync::Memory>,
+    /// Both polls of videos share one memory: one at a time.
+    videos_turn: AsyncMutex<()>,
     server: AsyncMutex<ServerMemory>,
     rights: Mutex<Option<(Role, Instant)>>,
 }
@@ -125,6 +128,7 @@ impl Instance {
             down_after: config.down_after,
             jobs: AsyncMutex::new(JobsState { memory, settled, settled_read: Instant::now() }),
             videos: AsyncMutex::new(videos),
+            videos_turn: AsyncMutex::new(()),
             server: AsyncMutex::new(server),
             rights: Mutex::new(None),
         })
@@ -148,11 +152,14 @@ impl Instance {
         }
     }
 
-    /// One run, in a task of its own: a panic ends the run and nothing else.
+    /// One run, in a task of its own: a panic ends the run and nothing else, and the task
+    /// ends with who waits for it.
     async fn run(self: &Arc<Self>, kind: PollKind, course: &mut Course) {
         let began = Instant::now();
         let this = self.clone();
-        let ran = tokio::spawn(async move { this.poll(kind).await }).await;
+        let mut task = JoinSet::new();
+        task.spawn(async move { this.poll(kind).await });
+        let Some(ran) = task.join_next().await else { return };
         let took = began.elapsed();
         let name = &self.origin.name;
         let trouble = match ran {
@@ -171,8 +178,10 @@ impl Instance {
             }),
             Err(panic) => Some(format!("it panicked: {panic}")),
         };
-        course.is_off = false;
-        self.metrics.poll_enabled(kind, true);
+        if trouble.is_none() {
+            course.is_off = false;
+        }
+        self.metrics.poll_enabled(kind, !course.is_off);
         self.metrics.polled(kind, trouble.is_none(), took, Timestamp::now());
         match trouble {
             None if course.missed > 0 => {
@@ -196,12 +205,13 @@ impl Instance {
     }
 
     async fn poll(&self, kind: PollKind) -> anyhow::Result<Ran> {
+        let began = Instant::now();
         let result = match kind {
             PollKind::Jobs => self.poll_jobs().await,
             PollKind::Videos | PollKind::VideosFull => self.poll_videos(kind).await,
             PollKind::Config => self.poll_config().await,
         };
-        self.note_reach(&result).await?;
+        self.note_reach(&result, began).await?;
         result
     }
 

@@ -46,11 +46,6 @@ pub(super) async fn events(path: &Path, args: Args) -> Result<(), Failure> {
             return Err(anyhow!("--type {pattern}: no event has such a type").into());
         }
     }
-    if let Some(name) = &args.instance
-        && !config.instances.iter().any(|instance| instance.origin.name == *name)
-    {
-        return Err(anyhow!("--instance {name}: the configuration has no such instance").into());
-    }
     let store = Store::open(&config.state.path, Access::Beside).await.map_err(anyhow::Error::from)?;
     match print(&store, &args).await {
         // Who reads has seen enough: `| head`.
@@ -97,5 +92,6 @@ fn line(stored: &StoredEvent, json: bool) -> String {
 
 fn parse_since(text: &str) -> Result<SignedDuration, String> {
     let span: jiff::Span = text.parse().map_err(|_| "write it like 30m, 2h or 7d".to_owned())?;
-    span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| "write it like 30m, 2h or 7d".to_owned())
+    let since = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok();
+    since.filter(|since| !since.is_negative()).ok_or_else(|| "write it like 30m, 2h or 7d".to_owned())
 }

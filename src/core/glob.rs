@@ -15,9 +15,12 @@ struct Pattern {
 
 impl Globs {
     pub fn new<S: AsRef<str>>(patterns: impl IntoIterator<Item = S>) -> Self {
+        let mut patterns = patterns.into_iter().peekable();
+        // What begins by taking away takes away from everything.
+        let everything = patterns.peek().is_some_and(|first| first.as_ref().starts_with('!'));
+        let all = everything.then(|| Pattern { adds: true, matcher: WildMatch::new("*") });
         Self(
             patterns
-                .into_iter()
                 .map(|pattern| {
                     let pattern = pattern.as_ref();
                     let (adds, glob) = match pattern.strip_prefix('!') {
@@ -26,7 +29,10 @@ impl Globs {
                     };
                     Pattern { adds, matcher: WildMatch::new(glob) }
                 })
-                .collect(),
+                .fold(all.into_iter().collect(), |mut all: Vec<_>, pattern| {
+                    all.push(pattern);
+                    all
+                }),
         )
     }
 
@@ -45,6 +51,8 @@ mod tests {
         assert!(globs.matches("job.failed"));
         assert!(!globs.matches("job.completed"));
         assert!(Globs::new(["*", "!job.*", "job.failed"]).matches("job.failed"));
+        assert!(Globs::new(["!job.*"]).matches("video.created"));
+        assert!(!Globs::new(["!job.*"]).matches("job.failed"));
         assert!(!Globs::new(["video-*"]).matches("email"));
         assert!(!Globs::default().matches("anything"));
     }

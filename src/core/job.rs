@@ -34,10 +34,13 @@ pub struct JobKey {
     pub created_at: Timestamp,
 }
 
+/// The highest whole number that JavaScript, and so a queue, can count to.
+const HIGHEST_NUMBER: u64 = (1 << 53) - 1;
+
 impl JobKey {
     /// The id as a number, where the queue counts its jobs.
     pub fn number(&self) -> Option<u64> {
-        self.id.parse().ok()
+        self.id.parse().ok().filter(|number| *number <= HIGHEST_NUMBER)
     }
 
     /// When a recurring job is due: `repeat:<hash>:<milliseconds>`.

@@ -14,7 +14,7 @@ use crate::core::job_sync::{self, Ask, Told};
 use crate::core::poll::PollKind;
 use crate::core::video::Sought;
 use crate::core::video_facts::Facts;
-use crate::peertube::{Client, Error, Role};
+use crate::peertube::{Cause, Client, Error, Role, Told as Problem};
 
 /// Questions for videos that one poll may ask to fill its events.
 const MOST_VIDEOS: usize = 25;
@@ -30,7 +30,12 @@ impl Ask for Lists<'_> {
     async fn jobs(&mut self, query: &JobsQuery) -> Result<JobsReply, Error> {
         match self.0.jobs(query).await {
             Ok(page) => Ok(JobsReply::Page(page)),
-            Err(error) if query.job_type.is_some() && error.status() == Some(400) => Ok(JobsReply::UnknownType),
+            // PeerTube's own word, not that of a proxy before it.
+            Err(Error { cause: Cause::Status { status: 400, told: Problem::Problem { .. } }, .. })
+                if query.job_type.is_some() =>
+            {
+                Ok(JobsReply::UnknownType)
+            }
             Err(error) => Err(error),
         }
     }
@@ -119,6 +124,7 @@ fn event(origin: &Origin, told: &Told, videos: &BTreeMap<String, Value>) -> Even
     }
     let subject = id.map_or_else(|| told.job_type.to_string(), |id| format!("{}/{id}", told.job_type));
     let created = told.created_at.map(|at| at.as_millisecond()).unwrap_or_default();
-    let what = format!("{subject}/{created}");
+    let how = told.missing.map_or("", |missing| missing.how);
+    let what = format!("{subject}/{created}/{how}");
     Event::new(origin, told.kind, &what, Some(subject), told.at, data)
 }

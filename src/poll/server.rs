@@ -1,7 +1,7 @@
 //! The server itself: its version, whether it can be reached, and whether it lets us
 //! in. Changes are told once, also across restarts of the daemon.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use crate::core::event::{Event, EventKind};
 use crate::core::memory::Documents;
 use crate::core::poll::PollKind;
 use crate::core::text::clean;
-use crate::peertube::Error;
+use crate::peertube::{Error, SignIn};
 
 /// An account's role is asked for again after this long.
 pub(super) const RIGHTS_LAST: Duration = Duration::from_secs(15 * 60);
@@ -33,6 +33,8 @@ pub(super) struct ServerMemory {
     missed: u32,
     #[serde(skip)]
     first_missed: Option<Timestamp>,
+    #[serde(skip)]
+    last_missed: Option<Instant>,
 }
 
 impl ServerMemory {
@@ -66,7 +68,7 @@ impl Instance {
 
     /// What the end of a poll says of whether the instance can be reached and whether
     /// it lets us in.
-    pub(super) async fn note_reach(&self, result: &anyhow::Result<Ran>) -> anyhow::Result<()> {
+    pub(super) async fn note_reach(&self, result: &anyhow::Result<Ran>, began: Instant) -> anyhow::Result<()> {
         let error = result.as_ref().err().and_then(|error| error.downcast_ref::<Error>());
         let reached = match (result, error) {
             (Ok(Ran::Done), _) => Some(true),
@@ -90,7 +92,10 @@ impl Instance {
                     events.push(self.server_event(EventKind::InstanceUp, now, data));
                 }
             }
+            // Polls that ran into the same trouble at the same time missed once.
+            Some(false) if after.last_missed.is_some_and(|last| began < last) => {}
             Some(false) => {
+                after.last_missed = Some(Instant::now());
                 after.missed = after.missed.saturating_add(1);
                 let since = *after.first_missed.get_or_insert(now);
                 if after.missed >= self.down_after && after.down_since.is_none() {
@@ -100,13 +105,12 @@ impl Instance {
                     events.push(self.server_event(EventKind::InstanceDown, now, data));
                 }
             }
-            // It was not even asked, since it did not answer before.
-            None if error.is_some() && after.missed > 0 => after.missed = after.missed.saturating_add(1),
             None => {}
         }
         let refusal = self.host.refusal();
         let code = refusal.as_ref().map(|refusal| refusal.code.clone());
-        if after.refused != code {
+        let is_let_in = matches!(self.client.state(), SignIn::SignedIn { .. });
+        if after.refused != code && (code.is_some() || is_let_in) {
             if let Some(refusal) = refusal {
                 let data = json!({ "code": clean(&refusal.code, 64), "error": clean(&refusal.message, 500) });
                 events.push(self.server_event(EventKind::AuthFailed, now, data));

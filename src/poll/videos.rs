@@ -35,7 +35,9 @@ impl Instance {
             _ => Sight::Public,
         };
         let look = Look { sight, scope: self.scope };
-        let mut memory = self.videos.lock().await;
+        let _turn = self.videos_turn.lock().await;
+        // The memory stays free meanwhile: the poll of jobs reads it.
+        let memory = self.videos.lock().await.clone();
         let mut lists = Lists(&self.client);
         let outcome = match kind {
             PollKind::VideosFull => video_sync::full(&mut lists, &memory, look).await,
@@ -63,8 +65,8 @@ impl Instance {
         }
         let (before, after) = (memory.to_documents(), outcome.memory.to_documents());
         self.commit(PollKind::Videos, &before, &after, Vec::new(), events).await?;
-        *memory = outcome.memory;
-        self.metrics.videos(Arc::new(memory.view()));
+        self.metrics.videos(Arc::new(outcome.memory.view()));
+        *self.videos.lock().await = outcome.memory;
         Ok(Ran::Done)
     }
 }

@@ -13,7 +13,9 @@ const EVENTS: &str =
     "DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE recorded_at < $1 ORDER BY recorded_at LIMIT $2)";
 
 const SETTLED: &str = "DELETE FROM settled WHERE (instance_id, fingerprint) IN
-     (SELECT instance_id, fingerprint FROM settled WHERE settled_at < $1 ORDER BY settled_at LIMIT $2)";
+     (SELECT instance_id, fingerprint FROM settled WHERE settled_at < $1 AND settled_at <
+      (SELECT MAX(latest.settled_at) FROM settled AS latest WHERE latest.instance_id = settled.instance_id) - 691200000
+      ORDER BY settled_at LIMIT $2)";
 
 /// How much was removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -24,7 +26,9 @@ pub struct Pruned {
 
 impl Store {
     /// Removes the events recorded, and the jobs settled, before these times. An
-    /// event's age is that of its record: one told late is kept as long as others.
+    /// event's age is that of its record: one told late is kept as long as others. A
+    /// settled job also stays until one was settled that is eight days younger: while
+    /// the daemon was off, nothing grew old.
     pub async fn prune(&self, events_before: Timestamp, settled_before: Timestamp) -> Result<Pruned, StoreError> {
         Ok(Pruned {
             events: self.delete(EVENTS, events_before).await?,

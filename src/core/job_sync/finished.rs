@@ -37,8 +37,9 @@ impl<A: Ask + Send> Poll<'_, A> {
     pub(super) async fn ask_failed_of(&mut self, job_type: &JobType) -> Result<(), A::Error> {
         if !self.failed_whole && !self.failed_alone.contains(job_type) {
             let scope = self.scope(job_type);
-            self.page(JobList::Failed, scope.as_ref(), 0, PAGE, Order::NewestFirst).await?;
-            self.failed_alone.insert(job_type.clone());
+            if self.page(JobList::Failed, scope.as_ref(), 0, PAGE, Order::NewestFirst).await?.is_some() {
+                self.failed_alone.insert(job_type.clone());
+            }
         }
         Ok(())
     }

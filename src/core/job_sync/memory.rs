@@ -86,6 +86,8 @@ pub(super) struct TypeMemory {
     pub highest: Option<(u64, Timestamp)>,
     /// For types that are counted by their numbers.
     pub tally: Option<Tally>,
+    /// Until then it was counted by its numbers, and no longer.
+    pub tallied_until: Option<Timestamp>,
     /// Numbers never seen, between others that were.
     pub holes: BTreeMap<u64, Hole>,
 }
@@ -230,13 +232,12 @@ impl TypeMemory {
     }
 }
 
+/// Types and ids are the server's: JSON keeps them apart whatever is in them.
 fn key_text(key: &JobKey) -> String {
-    format!("{}\u{1f}{}\u{1f}{}", key.job_type, key.id, key.created_at.as_millisecond())
+    serde_json::json!([key.job_type, key.id, key.created_at.as_millisecond()]).to_string()
 }
 
 fn parse_key(text: &str) -> Option<JobKey> {
-    let mut parts = text.split('\u{1f}');
-    let (job_type, id, created) = (parts.next()?, parts.next()?, parts.next()?);
-    let created_at = Timestamp::from_millisecond(created.parse().ok()?).ok()?;
-    Some(JobKey { job_type: job_type.into(), id: id.to_owned(), created_at })
+    let (job_type, id, created): (JobType, String, i64) = serde_json::from_str(text).ok()?;
+    Some(JobKey { job_type, id, created_at: Timestamp::from_millisecond(created).ok()? })
 }

@@ -219,7 +219,7 @@ impl<A: Ask + Send> Poll<'_, A> {
     pub(super) async fn close_long_lists(&mut self) -> Result<(), A::Error> {
         for mut long in std::mem::take(&mut self.long) {
             let surplus = self.memory.type_mut(&long.job_type).surplus;
-            if surplus < PATIENCE || self.before.meta.polls % SELDOM == 0 {
+            if surplus < PATIENCE || self.before.meta.polls.is_multiple_of(SELDOM) {
                 let scope = self.scope(&long.job_type);
                 if long.walked.is_none() {
                     // Where somebody left unseen, the oldest among more of the ended jobs may

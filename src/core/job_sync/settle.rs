@@ -18,6 +18,8 @@ const PATIENCE: u8 = 3;
 const LONG_PATIENCE: u8 = 12;
 /// The server keeps this many failed jobs of a type.
 const FAILED_KEPT: usize = 10;
+/// A job that is told at all is told within this time.
+const TOLD_WITHIN: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// How long a lost job may still turn up: longer than any list keeps one.
 const LOST_KEPT: SignedDuration = SignedDuration::from_hours(8 * 24);
 
@@ -31,6 +33,8 @@ impl<A: Ask + Send> Poll<'_, A> {
         for job_type in self.all_types() {
             self.memory.type_mut(&job_type);
         }
+        // Seen to end after it was seen pending.
+        self.pending.retain(|key, _| !self.finished.contains_key(key));
         let mut told = Vec::new();
         let emptied = self.notice_emptied(now, &mut told);
         let gaps = self.gaps();
@@ -71,7 +75,14 @@ impl<A: Ask + Send> Poll<'_, A> {
             self.ended_types.insert(key.job_type.clone());
             let fingerprint = key.fingerprint();
             let at = ended.row.finished_at.unwrap_or(key.created_at);
-            if at < first_poll || self.settled.contains(&fingerprint) || !self.is_settled_by_key(&key, &ended, at) {
+            // What ended so long before the last poll was told by then, however long the
+            // server lists it and whatever was pruned of it here.
+            let is_old = self.before.meta.last_poll.is_some_and(|last| last.duration_since(at) > TOLD_WITHIN);
+            if at < first_poll
+                || is_old
+                || self.settled.contains(&fingerprint)
+                || !self.is_settled_by_key(&key, &ended, at)
+            {
                 continue;
             }
             settled.push(fingerprint);
@@ -100,8 +111,10 @@ impl<A: Ask + Send> Poll<'_, A> {
         if ended.list == JobList::Failed {
             return true;
         }
-        let was_tallied = self.before.types.get(&key.job_type).is_some_and(|known| known.tally.is_some());
-        let counted = was_tallied && self.before.meta.last_poll.is_some_and(|last| at < last);
+        let known = self.before.types.get(&key.job_type);
+        let was_tallied = known.is_some_and(|known| known.tally.is_some());
+        let until = known.and_then(|known| known.tallied_until).or(self.before.meta.last_poll.filter(|_| was_tallied));
+        let counted = until.is_some_and(|until| at < until);
         !self.is_tallied(&key.job_type) && !counted
     }
 
@@ -269,7 +282,9 @@ impl<A: Ask + Send> Poll<'_, A> {
         let tracked = self.pending.iter().filter(|(key, _)| !self.is_tallied(&key.job_type));
         pending.extend(tracked.map(|(key, job)| (key.clone(), job.clone())));
         for key in pending.keys() {
-            self.memory.lost.remove(key);
+            if self.memory.lost.remove(key).is_some() {
+                self.memory.type_mut(&key.job_type).recovered += 1;
+            }
         }
         self.memory.pending = pending;
     }

@@ -32,13 +32,14 @@ impl<A: Ask + Send> Poll<'_, A> {
         !policy::is_flow_type(job_type) && known.is_some_and(|known| known.seen && !known.mixed)
     }
 
-    /// A number that is not above the highest, on a job that is much younger: the
+    /// Numbers that are not above the highest, on jobs that are all much younger: the
     /// counters have begun again, of every type. What was pending then is lost.
     pub(super) fn notice_emptied(&mut self, now: Timestamp, told: &mut Vec<Told>) -> bool {
         let restarted = self.numbers.iter().any(|(job_type, numbers)| {
             let highest = self.memory.types.get(job_type).and_then(|known| known.highest);
             highest.is_some_and(|(highest, created)| {
-                numbers.iter().any(|(number, at)| *number <= highest && at.duration_since(created) > DISORDER)
+                numbers.iter().all(|(number, at)| *number <= highest && at.duration_since(created) > DISORDER)
+                    && !numbers.is_empty()
             })
         });
         // The shortest that an ended job is listed is ten minutes.
@@ -87,12 +88,22 @@ impl<A: Ask + Send> Poll<'_, A> {
             } else if self.has_whole_numbers(&name) {
                 self.renew_holes(&name, now, first, emptied, told);
             }
+            let is_tallied = self.is_tallied(&name);
+            let last_poll = self.before.meta.last_poll;
             let known = self.memory.type_mut(&name);
+            if !is_tallied && known.tally.take().is_some() {
+                known.tallied_until = last_poll;
+            }
             let numbers = self.numbers.remove(&name).unwrap_or_default();
             // After an emptying, rows of before may have been seen early in this poll.
             let young = |at: &Timestamp| !emptied || self.before.meta.last_poll.is_none_or(|last| *at >= last);
-            let highest = numbers.into_iter().rev().find(|(_, at)| young(at));
-            known.highest = known.highest.max(highest);
+            let youngest = numbers.values().copied().filter(young).max();
+            let highest = numbers.into_keys().next_back().zip(youngest);
+            // A clock that was set back makes no job younger than those before it.
+            known.highest = match (known.highest, highest) {
+                (Some((number, at)), Some((seen, youngest))) => Some((number.max(seen), at.max(youngest))),
+                (known, seen) => known.or(seen),
+            };
             if known.highest.is_none() && (first || !self.before.is_new()) && !known.seen {
                 // Nothing of this type was ever listed: its numbers begin at 1.
                 known.highest = self.covered.contains(&name).then_some((0, now));
