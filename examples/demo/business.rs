@@ -94,11 +94,12 @@ impl Business {
             Work::Message => {
                 let job_type =
                     if self.rng.u8(..20) == 0 { "activitypub-http-fetcher" } else { "activitypub-http-unicast" };
-                self.federate(world, job_type);
+                world.jobs.add(self.federation(job_type));
             }
             Work::Broadcast => {
-                for _ in 0..self.rng.usize(60..200) {
-                    self.federate(world, "activitypub-http-broadcast-parallel");
+                for follower in 0..self.rng.u64(60..200) {
+                    let at = world.now() + Duration::from_millis(follower);
+                    world.jobs.add_at(at, self.federation("activitypub-http-broadcast-parallel"));
                 }
             }
             Work::RemoteVideo => {
@@ -136,9 +137,9 @@ impl Business {
         }
     }
 
-    fn federate(&mut self, world: &mut World, job_type: &'static str) {
+    fn federation(&mut self, job_type: &'static str) -> NewJob {
         let job = NewJob::new(job_type).run(Duration::from_millis(self.rng.u64(40..300)));
-        world.jobs.add(if self.rng.u16(..500) == 0 { job.failing() } else { job });
+        if self.rng.u16(..500) == 0 { job.failing() } else { job }
     }
 
     fn video(&mut self, world: &World) -> NewVideo {

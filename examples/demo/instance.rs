@@ -75,9 +75,12 @@ impl Instance {
     /// Lets the clock run, faster, until all that was begun has ended.
     pub(crate) async fn rest(&self) {
         let mut ticks = tokio::time::interval(TICK);
-        while !self.sim.with(|world| is_at_rest(world)) {
+        loop {
             ticks.tick().await;
             self.sim.advance(TICK * SPEED * HURRY);
+            if self.sim.with(|world| is_at_rest(world)) {
+                return;
+            }
         }
     }
 

@@ -105,7 +105,9 @@ async fn watch(
             }
             let now = scrape().await?;
             let polled = |kind| polls(&now, kind) >= polls(&before, kind) + POLLS_AT_REST;
-            Ok(polled(PollKind::Jobs) && polled(PollKind::Videos) && Told::read(daemon.store()).await?.is_all(&truth))
+            Ok(polled(PollKind::Jobs)
+                && polled(PollKind::Videos)
+                && Told::read(daemon.store()).await?.is_all(&truth, &now))
         })
         .await;
         let (told, counters) = (Told::read(daemon.store()).await?, scrape().await?);

@@ -90,10 +90,12 @@ impl Told {
         }
     }
 
-    /// Whether nothing is missing. Whether more than that was told is another matter.
-    pub(crate) fn is_all(&self, truth: &Truth) -> bool {
+    /// Whether nothing is missing, here or in the daemon's metrics. Whether there is
+    /// more than that is another matter.
+    pub(crate) fn is_all(&self, truth: &Truth, counters: &Scrape) -> bool {
         truth.jobs.iter().all(|(job, kind)| self.has(job, *kind))
             && truth.videos.iter().all(|uuid| self.videos.contains_key(uuid))
+            && truth.ended.iter().all(|(job_type, ends)| Ends::counted(counters, job_type) == *ends)
     }
 
     fn has(&self, job: &JobKey, kind: EventKind) -> bool {
