@@ -23,7 +23,6 @@ const TICK: Duration = Duration::from_millis(20);
 const HURRY: u32 = 15;
 /// How long the instance has run before anyone looks.
 const PAST: Duration = Duration::from_secs(20 * 60);
-const SEED: u64 = 7;
 
 pub(crate) struct Instance {
     sim: Sim,
@@ -34,13 +33,13 @@ pub(crate) struct Instance {
 
 impl Instance {
     /// One that has been busy for a while, with its clock stopped.
-    pub(crate) async fn start() -> std::io::Result<Self> {
+    pub(crate) async fn start(seed: u64) -> std::io::Result<Self> {
         let begun = Timestamp::now() - PAST;
-        let mut world = World::new(SEED, begun, Version::V8_2);
+        let mut world = World::new(seed, begun, Version::V8_2);
         for (username, password) in [MONITOR, PLAIN] {
             world.accounts.add(username, password, Role::Administrator);
         }
-        let mut business = Business::open(SEED, &mut world);
+        let mut business = Business::open(seed, &mut world);
         let start = begun + PAST;
         business.go_on(&mut world, start);
         business.is_watched_from_now_on();

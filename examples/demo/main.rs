@@ -46,13 +46,16 @@ struct Args {
     /// How long new work comes in: 30s, 2m. Without it, until Ctrl-C.
     #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration)]
     time: Option<Duration>,
+    /// The same seed gives the same history, another one another.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
 }
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
     let began = Instant::now();
-    let mut instance = Instance::start().await.context("start the simulated instance")?;
+    let mut instance = Instance::start(args.seed).await.context("start the simulated instance")?;
     let home = TempDir::new().context("create a directory for the state")?;
     let path = write_config(home.path(), &instance.url())?;
     let config = Config::load(&path, Secrets::Read, &|_| None)?;

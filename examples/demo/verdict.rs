@@ -203,8 +203,8 @@ impl fmt::Display for Verdict {
         writeln!(f, "Since the daemon's first look {} jobs ended there. {} of them", counted.whole, jobs.whole)?;
         writeln!(f, "are to be told one by one, among them {long_transcodes} transcodes of five minutes or more;")?;
         writeln!(f, "{} videos were, for the first time, both public and published.", videos.whole)?;
-        writeln!(f, "told {jobs} jobs, {videos} videos, {twice} twice")?;
         writeln!(f, "counted {counted} jobs of all types in /metrics")?;
+        writeln!(f, "told {jobs} jobs, {videos} videos, {twice} twice")?;
         write!(f, "polling GET /api/v1/jobs/completed?count=100 as often would have seen {seen_plainly} of them")
     }
 }
