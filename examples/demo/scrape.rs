@@ -1,0 +1,34 @@
+//! What the daemon's listener says, read as a scraper would.
+
+use std::net::SocketAddr;
+
+use anyhow::Context;
+
+/// One reply of `/metrics`.
+#[derive(Debug)]
+pub(crate) struct Scrape(pub(crate) String);
+
+impl Scrape {
+    pub(crate) async fn of(client: &reqwest::Client, daemon: SocketAddr) -> anyhow::Result<Self> {
+        let url = format!("http://{daemon}/metrics");
+        let reply = client.get(&url).send().await.and_then(reqwest::Response::error_for_status);
+        let text = reply.with_context(|| format!("scrape {url}"))?.text().await;
+        Ok(Self(text.with_context(|| format!("scrape {url}"))?))
+    }
+
+    /// What `/-/ready` says.
+    pub(crate) async fn is_ready(client: &reqwest::Client, daemon: SocketAddr) -> anyhow::Result<bool> {
+        let url = format!("http://{daemon}/-/ready");
+        Ok(client.get(&url).send().await.with_context(|| format!("ask {url}"))?.status().is_success())
+    }
+
+    /// The sum of a metric's series that have these labels, none of which holds a `"`.
+    pub(crate) fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        self.0
+            .lines()
+            .filter_map(|line| line.strip_prefix(name)?.strip_prefix('{')?.rsplit_once("} "))
+            .filter(|(has, _)| labels.iter().all(|(label, value)| has.contains(&format!("{label}=\"{value}\""))))
+            .filter_map(|(_, value)| value.parse::<f64>().ok())
+            .sum()
+    }
+}
