@@ -266,17 +266,18 @@ async fn old_events_and_settled_jobs_go_and_younger_ones_stay() {
     let store = home.daemon().await;
     let now = Timestamp::now();
     let mut learnt = commit((0..5).map(|n| event(EventKind::JobFailed, &n.to_string())).collect());
-    learnt.settled = (0..1200).map(|n| (n, now - 9.hours())).chain([(-1, now)]).collect();
+    learnt.settled =
+        (0..1200).map(|n| (n, now - (9 * 24).hours())).chain([(-1, now), (-2, now - (7 * 24).hours())]).collect();
     store.commit(&learnt).await.unwrap();
     // Seen again: kept from then on.
-    let again = Commit { settled: vec![(3, now), (-1, now - 9.hours())], ..commit(Vec::new()) };
+    let again = Commit { settled: vec![(3, now), (-1, now - (9 * 24).hours())], ..commit(Vec::new()) };
     store.commit(&again).await.unwrap();
 
     let pruned = store.prune(now - 1.hour(), now - 1.hour()).await.unwrap();
     assert_eq!(pruned, Pruned { events: 0, settled: 1199 }, "events just recorded are young, whenever they happened");
     let mut settled = store.settled("main").await.unwrap();
     settled.sort_unstable();
-    assert_eq!(settled, [-1, 3]);
+    assert_eq!(settled, [-2, -1, 3], "none goes that is less than eight days older than the youngest");
     let pruned = store.prune(Timestamp::now() + 1.second(), now - 1.hour()).await.unwrap();
     assert_eq!(pruned, Pruned { events: 5, settled: 0 });
     assert_eq!(told(&store).await, []);
