@@ -46,7 +46,22 @@ pub(super) async fn events(path: &Path, args: Args) -> Result<(), Failure> {
             return Err(anyhow!("--type {pattern}: no event has such a type").into());
         }
     }
-    let store = Store::open(&config.state.path, Access::Beside).await.map_err(anyhow::Error::from)?;
+    let store = Store::open(&config.state.path, Access::Beside).await;
+    if let Some(name) = &args.instance
+        && !config.instances.iter().any(|instance| instance.origin.name == *name)
+    {
+        // One that is no longer configured has its history still.
+        let known = match &store {
+            Ok(store) => store.instances().await.map_err(anyhow::Error::from)?,
+            Err(_) => Vec::new(),
+        };
+        if !known.iter().any(|instance| instance.name == *name) {
+            return Err(
+                anyhow!("--instance {name}: neither the configuration nor the history has such an instance").into()
+            );
+        }
+    }
+    let store = store.map_err(anyhow::Error::from)?;
     match print(&store, &args).await {
         // Who reads has seen enough: `| head`.
         Err(error) if error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe) => {

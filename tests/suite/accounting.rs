@@ -77,6 +77,7 @@ fn live(history: &History) -> (Jobs, Watcher) {
     let mut fates = history.polls.iter().copied().cycle();
     let mut at = start + Duration::from_secs(7);
     let mut calm = 0;
+    let mut flushed = false;
     while calm < 45 && at < end + 2 * period {
         jobs.advance_to(at);
         let elapsed = at.duration_since(start).unsigned_abs().as_secs();
@@ -92,9 +93,13 @@ fn live(history: &History) -> (Jobs, Watcher) {
         if flush.is_some_and(|when| elapsed >= when) && listed {
             flush = None;
             jobs.flush();
+            flushed = true;
         }
         calm += u32::from(at >= end && flush.is_none());
-        let fate = if at < end { fates.next().unwrap_or(Fate::Poll) } else { Fate::Poll };
+        // Emptied and grown again beyond what it was, while nobody looked, it could not be
+        // told from one that only grew.
+        let just_flushed = std::mem::take(&mut flushed);
+        let fate = if at < end && !just_flushed { fates.next().unwrap_or(Fate::Poll) } else { Fate::Poll };
         match fate {
             Fate::Poll => assert!(watcher.poll(&mut jobs, pause, None)),
             Fate::Outage => {}

@@ -32,14 +32,14 @@ impl<A: Ask + Send> Poll<'_, A> {
         !policy::is_flow_type(job_type) && known.is_some_and(|known| known.seen && !known.mixed)
     }
 
-    /// Numbers that are not above the highest, on jobs that are all much younger: the
-    /// counters have begun again, of every type. What was pending then is lost.
+    /// A number that is not above the highest, on a job that is younger than all seen
+    /// before: the counters have begun again, of every type. What was pending then is
+    /// lost.
     pub(super) fn notice_emptied(&mut self, now: Timestamp, told: &mut Vec<Told>) -> bool {
         let restarted = self.numbers.iter().any(|(job_type, numbers)| {
             let highest = self.memory.types.get(job_type).and_then(|known| known.highest);
             highest.is_some_and(|(highest, created)| {
-                numbers.iter().all(|(number, at)| *number <= highest && at.duration_since(created) > DISORDER)
-                    && !numbers.is_empty()
+                numbers.iter().any(|(number, at)| *number <= highest && at.duration_since(created) > DISORDER)
             })
         });
         // The shortest that an ended job is listed is ten minutes.
@@ -134,22 +134,21 @@ impl<A: Ask + Send> Poll<'_, A> {
 
     fn renew_tally(&mut self, name: &JobType, now: Timestamp, first: bool, told: &mut Vec<Told>) {
         let Some(known) = self.memory.types.get(name) else { return };
-        let Some(pending) = self.pending_up_to(name, known.highest.map(|(highest, _)| highest)) else { return };
+        let last = known.highest.map(|(highest, _)| highest);
+        if known.tally.is_none() {
+            let base = if first { None } else { last };
+            let base = base.unwrap_or_else(|| self.last_before(name, now));
+            let Some(pending) = self.pending_up_to(name, Some(base)) else { return };
+            // What ended before the first look is not counted.
+            let offset = i64::try_from(base.saturating_sub(pending)).unwrap_or(i64::MAX);
+            self.memory.type_mut(name).tally = Some(Tally { offset, ..Tally::default() });
+            return;
+        }
+        let Some(pending) = self.pending_up_to(name, last) else { return };
         let numbers = self.numbers.get(name);
         let traced = self.ended_types.contains(name);
         let known = self.memory.type_mut(name);
-        let Some(tally) = &mut known.tally else {
-            // What ended before the first look is not counted.
-            let highest = known.highest.map(|(highest, _)| highest);
-            let seen = numbers.and_then(|numbers| numbers.keys().next_back()).copied();
-            let base = match highest {
-                Some(highest) if !first => highest,
-                _ => seen.unwrap_or(0),
-            };
-            let offset = i64::try_from(base.saturating_sub(pending)).unwrap_or(i64::MAX);
-            known.tally = Some(Tally { offset, ..Tally::default() });
-            return;
-        };
+        let Some(tally) = &mut known.tally else { return };
         let Some((highest, _)) = known.highest else { return };
         let higher = numbers.and_then(|numbers| numbers.keys().next_back()).is_some_and(|seen| *seen > highest);
         tally.calm = if higher { 0 } else { tally.calm.saturating_add(1) };
@@ -171,6 +170,13 @@ impl<A: Ask + Send> Poll<'_, A> {
         let completed = tally.ended.saturating_sub(tally.failed);
         known.completed += completed.saturating_sub(tally.completed);
         tally.completed = tally.completed.max(completed);
+    }
+
+    /// The last number that was given before an instant, as far as this poll shows.
+    fn last_before(&self, name: &JobType, at: Timestamp) -> u64 {
+        let Some(numbers) = self.numbers.get(name) else { return 0 };
+        let older = numbers.iter().rev().find(|(_, created)| **created < at).map(|(number, _)| *number);
+        older.unwrap_or_else(|| numbers.keys().next().map_or(0, |first| first.saturating_sub(1)))
     }
 
     /// Jobs of a tallied type that have not ended, up to a number: exact where every

@@ -101,7 +101,10 @@ fn what_can_not_be_in_the_history_is_told() {
     for (args, words) in [
         (["events"].as_slice(), "there is none yet; start the daemon first"),
         (&["events", "--type", "job.exploded"], "--type job.exploded: no event has such a type"),
-        (&["events", "--instance", "mian"], "--instance mian: the configuration has no such instance"),
+        (
+            &["events", "--instance", "mian"],
+            "--instance mian: neither the configuration nor the history has such an instance",
+        ),
     ] {
         let done = home.done(args);
         assert_eq!(done.status.code(), Some(1), "{args:?}");
