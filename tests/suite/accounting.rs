@@ -142,3 +142,15 @@ proptest! {
         prop_assert!(verdict.untold_gaps.is_empty(), "untold {verdict:?}");
     }
 }
+
+/// Histories that were once told wrong.
+#[test]
+fn a_burst_amid_the_first_look_adds_nothing_that_was_not() {
+    for (seed, pause) in [(2_888_449_763_273_090_276, 274), (15_524_457_137_417_412_781, 36)] {
+        let polls = vec![Fate::Poll];
+        let history = History { seed, version: false, every: 5, pause, polls, server_restart: None, flush: None };
+        let (jobs, watcher) = live(&history);
+        let verdict = judge(&watcher, &jobs);
+        assert!(verdict.miscounted.is_empty(), "{verdict:?}");
+    }
+}

@@ -172,11 +172,12 @@ impl<A: Ask + Send> Poll<'_, A> {
         tally.completed = tally.completed.max(completed);
     }
 
-    /// The last number that was given before an instant, as far as this poll shows.
+    /// The last number that was given before an instant, as far as this poll shows: too
+    /// high rather than too low, so that nothing is counted that ended before.
     fn last_before(&self, name: &JobType, at: Timestamp) -> u64 {
         let Some(numbers) = self.numbers.get(name) else { return 0 };
-        let older = numbers.iter().rev().find(|(_, created)| **created < at).map(|(number, _)| *number);
-        older.unwrap_or_else(|| numbers.keys().next().map_or(0, |first| first.saturating_sub(1)))
+        let young = numbers.iter().find(|(_, created)| **created >= at).map(|(number, _)| number.saturating_sub(1));
+        young.or_else(|| numbers.keys().next_back().copied()).unwrap_or(0)
     }
 
     /// Jobs of a tallied type that have not ended, up to a number: exact where every

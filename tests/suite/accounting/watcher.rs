@@ -204,12 +204,20 @@ pub(crate) fn judge(watcher: &Watcher, jobs: &Jobs) -> Verdict {
             }
             continue;
         }
+        if watcher.spans.last().is_some_and(|(last, _)| ended.finished_on >= *last) {
+            // The last poll need not have met it: told or not, counted or not.
+            counts.entry((job_type, ended.outcome == Truth::Completed)).or_default().1 += 1;
+            continue;
+        }
         let could_be_seen = watcher
             .spans
             .iter()
             .any(|(from, to)| *from >= ended.finished_on && ended.left_at.is_none_or(|left| left > *to));
         let count = counts.entry((job_type.clone(), ended.outcome == Truth::Completed)).or_default();
-        count.0 += u64::from(ended.finished_on >= looked && could_be_seen);
+        // Of what was made amid the first look, a counted type can't tell how much was
+        // before it.
+        let is_amid = !policy.follows(&job_type) && ended.created_at >= began && ended.created_at < looked;
+        count.0 += u64::from(ended.finished_on >= looked && could_be_seen && !is_amid);
         count.1 += 1;
         let tells = match ended.outcome {
             Truth::Completed => policy.follows(&job_type),
