@@ -154,3 +154,16 @@ fn a_burst_amid_the_first_look_adds_nothing_that_was_not() {
         assert!(verdict.miscounted.is_empty(), "{verdict:?}");
     }
 }
+
+#[test]
+fn no_type_waits_for_its_turn_for_ever() {
+    let mut polls = vec![Fate::Poll; 32];
+    polls[4] = Fate::CutShort(5);
+    polls[6..8].fill(Fate::CutShort(5));
+    polls[31] = Fate::Outage;
+    let seed = 319_900_956_803_434_139;
+    let history = History { seed, version: false, every: 55, pause: 0, polls, server_restart: None, flush: None };
+    let (jobs, watcher) = live(&history);
+    let verdict = judge(&watcher, &jobs);
+    assert!(verdict.missed.is_empty(), "{verdict:?}");
+}

@@ -100,15 +100,19 @@ impl<A: Ask + Send> Poll<'_, A> {
         Ok(())
     }
 
-    /// Types that a full page may have hidden and that there is no sign of: one a poll. What the server keeps for days allows it.
+    /// Types that a full page may have hidden and that there is no sign of: one a poll,
+    /// the one that has waited longest. What the server keeps for days allows it.
     async fn ask_in_turn(&mut self, unseen: Vec<JobType>) -> Result<(), A::Error> {
-        let turn = usize::try_from(self.before.meta.polls).unwrap_or(0).checked_rem(unseen.len());
-        let Some(job_type) = turn.and_then(|turn| unseen.get(turn)) else { return Ok(()) };
-        if self.is_tallied(job_type) {
-            self.page(JobList::Completed, Some(job_type), 0, SAMPLE, Order::NewestFirst).await?;
+        let waited =
+            |job_type: &JobType| self.before.types.get(job_type).and_then(|known| known.turn.max(known.covered));
+        let Some(job_type) = unseen.into_iter().min_by_key(waited) else { return Ok(()) };
+        let now = self.now();
+        self.memory.type_mut(&job_type).turn = Some(now);
+        if self.is_tallied(&job_type) {
+            self.page(JobList::Completed, Some(&job_type), 0, SAMPLE, Order::NewestFirst).await?;
             Ok(())
         } else {
-            self.walk(Some(job_type), self.since(job_type)).await
+            self.walk(Some(&job_type), self.since(&job_type)).await
         }
     }
 

@@ -70,6 +70,8 @@ pub(super) struct TypeMemory {
     pub mixed: bool,
     /// All that finished before this instant was told.
     pub covered: Option<Timestamp>,
+    /// When its turn came last among the types that a full page may hide.
+    pub turn: Option<Timestamp>,
     /// How many unfinished jobs of this type there were at the last poll was known,
     /// and which: all but those that hid.
     pub pending_known: bool,
