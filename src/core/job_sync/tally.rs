@@ -136,8 +136,9 @@ impl<A: Ask + Send> Poll<'_, A> {
         let Some(known) = self.memory.types.get(name) else { return };
         let last = known.highest.map(|(highest, _)| highest);
         if known.tally.is_none() {
-            let base = if first { None } else { last };
-            let base = base.unwrap_or_else(|| self.last_before(name, now));
+            // Too high rather than too low, so that nothing is counted that ended before.
+            let seen = self.numbers.get(name).and_then(|numbers| numbers.keys().next_back().copied());
+            let base = last.filter(|_| !first).or(seen).unwrap_or(0);
             let Some(pending) = self.pending_up_to(name, Some(base)) else { return };
             // What ended before the first look is not counted.
             let offset = i64::try_from(base.saturating_sub(pending)).unwrap_or(i64::MAX);
@@ -170,14 +171,6 @@ impl<A: Ask + Send> Poll<'_, A> {
         let completed = tally.ended.saturating_sub(tally.failed);
         known.completed += completed.saturating_sub(tally.completed);
         tally.completed = tally.completed.max(completed);
-    }
-
-    /// The last number that was given before an instant, as far as this poll shows: too
-    /// high rather than too low, so that nothing is counted that ended before.
-    fn last_before(&self, name: &JobType, at: Timestamp) -> u64 {
-        let Some(numbers) = self.numbers.get(name) else { return 0 };
-        let young = numbers.iter().find(|(_, created)| **created >= at).map(|(number, _)| number.saturating_sub(1));
-        young.or_else(|| numbers.keys().next_back().copied()).unwrap_or(0)
     }
 
     /// Jobs of a tallied type that have not ended, up to a number: exact where every
