@@ -145,28 +145,23 @@ pub struct Account {
 
 /// `[poll]`: when each kind of poll runs.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Polls {
-    jobs: When,
-    videos: When,
-    videos_full: When,
-    config: When,
-}
+pub struct Polls([When; PollKind::ALL.len()]);
 
 impl Polls {
     pub fn when(&self, kind: PollKind) -> &When {
-        match kind {
-            PollKind::Jobs => &self.jobs,
-            PollKind::Videos => &self.videos,
-            PollKind::VideosFull => &self.videos_full,
-            PollKind::Config => &self.config,
-        }
+        &self.0[kind as usize]
     }
 }
 
 impl Default for Polls {
     fn default() -> Self {
-        let every = |seconds| When::Every(Duration::from_secs(seconds));
-        Self { jobs: every(30), videos: every(60), videos_full: every(3600), config: every(900) }
+        let seconds = |kind| match kind {
+            PollKind::Jobs => 30,
+            PollKind::Videos => 60,
+            PollKind::VideosFull => 3600,
+            PollKind::Config => 900,
+        };
+        Self(PollKind::ALL.map(|kind| When::Every(Duration::from_secs(seconds(kind)))))
     }
 }
 

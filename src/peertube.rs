@@ -23,4 +23,4 @@ pub use error::{BuildError, Cause, Endpoint, Error, Pause, Refusal, Told};
 pub use host::{Boxed, Grant, Host, HostError, MemoryHost, TokenPair};
 pub use options::{Account, Options};
 pub use pace::Backoff;
-pub use wire::{Me, Role, ServerConfig};
+pub use wire::{Me, ServerConfig};

@@ -3,12 +3,13 @@
 
 mod host;
 mod jobs;
+mod reach;
 mod server;
 mod videos;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use jiff::Timestamp;
@@ -20,18 +21,23 @@ use crate::core::event::{Event, Origin};
 use crate::core::glob::Globs;
 use crate::core::memory::{Documents, diff};
 use crate::core::poll::PollKind;
+use crate::core::rights::{Needs, Role};
 use crate::core::video::Scope;
 use crate::core::{job_sync, video_sync};
 use crate::log;
 use crate::metrics::InstanceMetrics;
-use crate::peertube::{self, Client, Role};
+use crate::peertube::{self, Client};
 use crate::schedule::Wakes;
 use crate::store::{Commit, Store};
 use host::StoreHost;
-use server::ServerMemory;
+pub use reach::{Course, ReachMemory};
+pub use server::ServerMemory;
 
 /// A poll of a kind missed this often shows nothing rather than what was.
 const STALE_AFTER: u32 = 3;
+
+/// An account's role is asked for again after this long.
+const RIGHTS_LAST: Duration = Duration::from_secs(15 * 60);
 
 /// Everything that the polls of one instance share.
 #[derive(Debug)]
@@ -51,7 +57,16 @@ pub struct Instance {
     /// Both polls of videos share one memory: one at a time.
     videos_turn: AsyncMutex<()>,
     server: AsyncMutex<ServerMemory>,
-    rights: Mutex<Option<(Role, Instant)>>,
+    reach: AsyncMutex<ReachMemory>,
+    rights: Mutex<Rights>,
+}
+
+/// The account's role as it was told last.
+#[derive(Debug, Default)]
+struct Rights {
+    role: Option<Role>,
+    /// When; `None` if it has to be asked for again.
+    at: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -69,9 +84,9 @@ enum Ran {
     NotAllowed,
 }
 
-/// How a kind of poll has gone lately.
+/// How a kind of poll goes, as long as the process runs.
 #[derive(Debug, Default)]
-struct Course {
+struct Row {
     /// Runs in a row that failed.
     missed: u32,
     /// The account's rights don't allow it.
@@ -108,7 +123,8 @@ impl Instance {
         let documents = store.memory(name, PollKind::Videos).await?;
         let videos = video_sync::Memory::from_documents(&documents)
             .with_context(|| format!("read what is remembered of the videos of {name}"))?;
-        let server = ServerMemory::from_documents(&store.memory(name, PollKind::Config).await?);
+        let documents = store.memory(name, PollKind::Config).await?;
+        let (server, reach) = (ServerMemory::from_documents(&documents), ReachMemory::from_documents(&documents));
         let host = Arc::new(StoreHost::new(config, store.clone(), metrics.clone()));
         let client = Client::new(client_options(config), host.clone())?;
         metrics.jobs(Arc::new(memory.view()));
@@ -130,17 +146,18 @@ impl Instance {
             videos: AsyncMutex::new(videos),
             videos_turn: AsyncMutex::new(()),
             server: AsyncMutex::new(server),
-            rights: Mutex::new(None),
+            reach: AsyncMutex::new(reach),
+            rights: Mutex::default(),
         })
     }
 
     /// Runs one kind of poll until the daemon stops: at once, then at each wake.
     pub async fn keep_polling(self: Arc<Self>, kind: PollKind, mut wakes: Wakes, mut ways: Ways) {
-        let mut course = Course::default();
+        let mut row = Row::default();
         if let Ok(_turn) = ways.first_runs.clone().acquire_owned().await
             && !*ways.stopping.borrow()
         {
-            self.run(kind, &mut course).await;
+            self.run(kind, &mut row).await;
         }
         drop(ways.first_done);
         loop {
@@ -148,13 +165,13 @@ impl Instance {
                 () = stopped(&mut ways.stopping) => return,
                 () = wakes.next() => {}
             }
-            self.run(kind, &mut course).await;
+            self.run(kind, &mut row).await;
         }
     }
 
     /// One run, in a task of its own: a panic ends the run and nothing else, and the task
     /// ends with who waits for it.
-    async fn run(self: &Arc<Self>, kind: PollKind, course: &mut Course) {
+    async fn run(self: &Arc<Self>, kind: PollKind, row: &mut Row) {
         let began = Instant::now();
         let this = self.clone();
         let mut task = JoinSet::new();
@@ -165,39 +182,37 @@ impl Instance {
         let trouble = match ran {
             Ok(Ok(Ran::Done)) => None,
             Ok(Ok(Ran::NotAllowed)) => {
-                if !std::mem::replace(&mut course.is_off, true) {
-                    tracing::info!(peertube_instance = %name, poll = %kind, "the account does not allow this poll: it is off");
+                if !std::mem::replace(&mut row.is_off, true) {
+                    let needs = kind.needs();
+                    tracing::info!(peertube_instance = %name, poll = %kind, %needs, "the account does not allow this poll: it is off");
                 }
                 self.metrics.poll_enabled(kind, false);
                 self.metrics.stale(kind);
                 return;
             }
-            Ok(Err(error)) => Some(match error.downcast_ref::<peertube::Error>() {
-                Some(error) => error.to_string(),
-                None => format!("{error:#}"),
-            }),
+            Ok(Err(error)) => Some(reason(&error)),
             Err(panic) => Some(format!("it panicked: {panic}")),
         };
         if trouble.is_none() {
-            course.is_off = false;
+            row.is_off = false;
         }
-        self.metrics.poll_enabled(kind, !course.is_off);
+        self.metrics.poll_enabled(kind, !row.is_off);
         self.metrics.polled(kind, trouble.is_none(), took, Timestamp::now());
         match trouble {
-            None if course.missed > 0 => {
-                tracing::info!(peertube_instance = %name, poll = %kind, missed = course.missed, "the poll succeeds again");
-                *course = Course::default();
+            None if row.missed > 0 => {
+                tracing::info!(peertube_instance = %name, poll = %kind, missed = row.missed, "the poll succeeds again");
+                *row = Row::default();
             }
             None => {}
             Some(error) => {
                 // The first of a row is a warning; what follows is the same trouble.
-                if course.missed == 0 {
+                if row.missed == 0 {
                     tracing::warn!(peertube_instance = %name, poll = %kind, error, "the poll failed; it will be tried again");
                 } else {
                     tracing::debug!(peertube_instance = %name, poll = %kind, error, "the poll failed again");
                 }
-                course.missed = course.missed.saturating_add(1);
-                if course.missed >= STALE_AFTER {
+                row.missed = row.missed.saturating_add(1);
+                if row.missed >= STALE_AFTER {
                     self.metrics.stale(kind);
                 }
             }
@@ -206,13 +221,30 @@ impl Instance {
 
     async fn poll(&self, kind: PollKind) -> anyhow::Result<Ran> {
         let began = Instant::now();
+        let result = self.poll_if_allowed(kind).await;
+        self.note_reach(kind, &result, began).await?;
+        result
+    }
+
+    async fn poll_if_allowed(&self, kind: PollKind) -> anyhow::Result<Ran> {
+        let needs = kind.needs();
+        if needs != Needs::Nothing && !needs.are_met_by(self.role().await?) {
+            return Ok(Ran::NotAllowed);
+        }
         let result = match kind {
             PollKind::Jobs => self.poll_jobs().await,
             PollKind::Videos | PollKind::VideosFull => self.poll_videos(kind).await,
             PollKind::Config => self.poll_config().await,
         };
-        self.note_reach(&result, began).await?;
-        result
+        let error = result.as_ref().err().and_then(|error| error.downcast_ref::<peertube::Error>());
+        if error.is_some_and(peertube::Error::is_forbidden) {
+            // The role is not what it was.
+            self.forget_role();
+            if needs != Needs::Nothing {
+                return Ok(Ran::NotAllowed);
+            }
+        }
+        result.map(|()| Ran::Done)
     }
 
     /// Commits what a poll learnt, then tells it: to the metrics and to the log.
@@ -241,19 +273,39 @@ impl Instance {
         if !self.client.has_account() {
             return Ok(None);
         }
-        let known = *self.rights.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((role, at)) = known
-            && at.elapsed() < server::RIGHTS_LAST
         {
-            return Ok(Some(role));
+            let known = self.rights.lock().unwrap_or_else(PoisonError::into_inner);
+            if known.at.is_some_and(|at| at.elapsed() < RIGHTS_LAST) {
+                return Ok(known.role);
+            }
         }
         let role = self.client.me().await?.role;
-        *self.rights.lock().unwrap_or_else(PoisonError::into_inner) = Some((role, Instant::now()));
+        let mut known = self.rights.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = known.role.replace(role);
+        known.at = Some(Instant::now());
+        if before.is_some_and(|before| before != role) {
+            tracing::info!(peertube_instance = %self.origin.name, %role, "the account has another role now");
+        }
         Ok(Some(role))
     }
 
     fn forget_role(&self) {
-        *self.rights.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.rights.lock().unwrap_or_else(PoisonError::into_inner).at = None;
+    }
+
+    /// Whether a poll may be made, as far as that is known by now.
+    fn may(&self, kind: PollKind) -> bool {
+        let role = self.rights.lock().unwrap_or_else(PoisonError::into_inner).role;
+        let is_unknown = self.client.has_account() && role.is_none();
+        is_unknown || kind.needs().are_met_by(role)
+    }
+}
+
+/// An error as one line. The client's errors are whole by themselves.
+fn reason(error: &anyhow::Error) -> String {
+    match error.downcast_ref::<peertube::Error>() {
+        Some(error) => error.to_string(),
+        None => format!("{error:#}"),
     }
 }
 

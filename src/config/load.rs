@@ -123,13 +123,7 @@ fn videos(section: &mut Section<'_, '_>) -> VideosPolicy {
 }
 
 fn polls(section: &mut Section<'_, '_>, otherwise: &Polls) -> Polls {
-    let mut read = |kind: PollKind| when(section, kind.as_str()).unwrap_or_else(|| otherwise.when(kind).clone());
-    Polls {
-        jobs: read(PollKind::Jobs),
-        videos: read(PollKind::Videos),
-        videos_full: read(PollKind::VideosFull),
-        config: read(PollKind::Config),
-    }
+    Polls(PollKind::ALL.map(|kind| when(section, kind.as_str()).unwrap_or_else(|| otherwise.when(kind).clone())))
 }
 
 fn when(section: &mut Section<'_, '_>, key: &'static str) -> Option<When> {

@@ -16,8 +16,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::event::EventKind;
-use super::job::{JobKey, JobList, JobRow, JobType, JobsPage, JobsQuery, JobsReply, Order, Payload, Pending};
+use super::job::{JobKey, JobList, JobRow, JobType, JobsPage, JobsQuery, JobsReply, Order, Pending};
+use super::job_told::Told;
 use memory::PendingJob;
 pub use memory::{Memory, MemoryError};
 use pending::{ListSeen, LongList};
@@ -54,31 +54,6 @@ pub struct Outcome {
     pub first: bool,
     /// The server's Redis was emptied since the last poll.
     pub emptied: bool,
-}
-
-/// One thing to tell of a job, or of several that can't be told apart.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Told {
-    pub kind: EventKind,
-    pub job_type: JobType,
-    pub job_id: Option<String>,
-    pub at: Timestamp,
-    pub created_at: Option<Timestamp>,
-    pub processed_at: Option<Timestamp>,
-    pub finished_at: Option<Timestamp>,
-    pub wait_seconds: Option<f64>,
-    pub run_seconds: Option<f64>,
-    pub error: Option<String>,
-    pub payload: Payload,
-    /// Of unaccounted jobs: how many, and how they went missing.
-    pub missing: Option<Missing>,
-}
-
-/// How jobs went missing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Missing {
-    pub count: u64,
-    pub how: &'static str,
 }
 
 /// One poll of all lists. `settled` holds the fingerprints of jobs told before.

@@ -16,6 +16,7 @@ pub enum PollKind {
 }
 
 impl PollKind {
+    /// In the order of their declaration.
     pub const ALL: [Self; 4] = [Self::Jobs, Self::Videos, Self::VideosFull, Self::Config];
 
     pub fn as_str(self) -> &'static str {
@@ -31,5 +32,15 @@ impl PollKind {
 impl fmt::Display for PollKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::PollKind;
+
+    #[test]
+    fn each_kind_stands_at_its_place() {
+        assert!(PollKind::ALL.into_iter().enumerate().all(|(place, kind)| kind as usize == place));
     }
 }

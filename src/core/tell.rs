@@ -15,11 +15,19 @@ pub fn tell(event: &Event) -> String {
         EventKind::JobCascaded => job("job failed because its child did", data),
         EventKind::JobCancelled => job("job cancelled", data),
         EventKind::JobUnaccounted => format!("{}: its end can't be known", job("job unaccounted", data)),
+        EventKind::JobStuck => {
+            let line = with(job("job stuck", data), ": ", text(data, "state"));
+            with(line, " since ", text(data, "since"))
+        }
         EventKind::VideoCreated => video("video created", data),
         EventKind::VideoListed => video("video listed", data),
         EventKind::VideoReady => video("video ready", data),
         EventKind::VideoPublished => video("video published", data),
         EventKind::VideoFailed => with(video("video failed", data), ": ", words(data.get("video"), "state")),
+        EventKind::VideoStuck => {
+            let line = with(video("video stuck without a job", data), ": ", words(data.get("video"), "state"));
+            with(line, " since ", text(data, "since"))
+        }
         EventKind::VideoBlocked => video("video blocked", data),
         EventKind::VideoUnblocked => video("video unblocked", data),
         EventKind::VideoDeleted => video("video deleted", data),
@@ -34,7 +42,23 @@ pub fn tell(event: &Event) -> String {
             let from = with("version changed".into(), " from ", text(data, "previous_version"));
             with(from, " to ", text(data, "version"))
         }
+        EventKind::InstanceUpdateAvailable => {
+            let line = with("update available".into(), ": ", text(data, "latest_version"));
+            with(line, " instead of ", text(data, "version"))
+        }
+        EventKind::PluginUpdateAvailable => {
+            let line = with("update of a plugin available".into(), ": ", text(data, "plugin"));
+            let line = with(line, " ", text(data, "latest_version"));
+            with(line, " instead of ", text(data, "version"))
+        }
         EventKind::AuthFailed => with("signing in failed".into(), ": ", text(data, "error")),
+        EventKind::RunnerOffline => {
+            let line = with("runner offline".into(), ": ", text(data, "runner"));
+            with(line, ", silent since ", text(data, "last_contact"))
+        }
+        EventKind::RunnerOnline => with("runner online".into(), ": ", text(data, "runner")),
+        EventKind::AbuseCreated => pending("abuse reported", "abuse_id", data),
+        EventKind::RegistrationRequested => pending("registration requested", "registration_id", data),
     }
 }
 
@@ -50,6 +74,12 @@ fn job(what: &str, data: &Map<String, Value>) -> String {
 fn video(what: &str, data: &Map<String, Value>) -> String {
     let uuid = data.get("video").and_then(Value::as_object).and_then(|video| text(video, "uuid"));
     with(what.to_owned(), ": ", joined(name(data), uuid))
+}
+
+/// `what: 12, 3 wait`.
+fn pending(what: &str, id: &str, data: &Map<String, Value>) -> String {
+    let line = with(what.to_owned(), ": ", number(data, id));
+    with(line, ", ", number(data, "pending").map(|count| format!("{count} wait")))
 }
 
 fn joined(first: Option<String>, second: Option<String>) -> Option<String> {
@@ -146,6 +176,37 @@ mod tests {
             "first look at the instance: 3 failed videos, 12 videos"
         );
         assert_eq!(line(EventKind::AuthFailed, json!({})), "signing in failed");
+        let update = json!({"version": "8.2.1", "latest_version": "8.3.0"});
+        assert_eq!(line(EventKind::InstanceUpdateAvailable, update), "update available: 8.3.0 instead of 8.2.1");
+        let update = json!({"plugin": "peertube-plugin-a", "version": "1.0.0", "latest_version": "1.1.0"});
+        assert_eq!(
+            line(EventKind::PluginUpdateAvailable, update),
+            "update of a plugin available: peertube-plugin-a 1.1.0 instead of 1.0.0"
+        );
+    }
+
+    #[test]
+    fn what_is_stuck_or_waits_is_told_with_since_when_or_how_much() {
+        let mut stuck = job();
+        stuck["run_seconds"] = Value::Null;
+        stuck["error"] = Value::Null;
+        stuck["state"] = "active".into();
+        stuck["since"] = "2026-11-24T02:51:53.854Z".into();
+        assert_eq!(
+            line(EventKind::JobStuck, stuck),
+            "job stuck: video-transcoding feec3118 of \"Holidays\": active since 2026-11-24T02:51:53.854Z"
+        );
+        let video = json!({"video": {"uuid": "u", "name": "Holidays", "state": "to_transcode"}, "since": "2026-11-24T02:51:53Z"});
+        assert_eq!(
+            line(EventKind::VideoStuck, video),
+            "video stuck without a job: \"Holidays\" u: to transcode since 2026-11-24T02:51:53Z"
+        );
+        let offline = json!({"runner": "runner-one", "last_contact": "2026-11-24T02:51:53Z"});
+        assert_eq!(
+            line(EventKind::RunnerOffline, offline),
+            "runner offline: runner-one, silent since 2026-11-24T02:51:53Z"
+        );
+        assert_eq!(line(EventKind::AbuseCreated, json!({"abuse_id": 12, "pending": 3})), "abuse reported: 12, 3 wait");
     }
 
     #[test]

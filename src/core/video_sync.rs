@@ -69,8 +69,6 @@ pub struct Outcome {
     pub memory: Memory,
     /// In the order of time.
     pub told: Vec<Told>,
-    /// Once for an instance: what was already so.
-    pub first_look: Option<FirstLook>,
     /// Whether the lists were read as far as they should be. If not, they ran away from
     /// us, and what is missing from them was not sought.
     pub complete: bool,
@@ -95,7 +93,7 @@ impl Told {
     }
 }
 
-/// What was already so at the first look, and is told as counts alone.
+/// What is already so when the first look ends, and is told as counts alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FirstLook {
     pub videos: u64,
@@ -210,10 +208,7 @@ async fn full_within<A: Ask>(ask: &mut A, memory: &Memory, look: Look, limits: &
     let begun = found.begun;
     let mut outcome = conclude(next, found, left);
     if is_first {
-        let state = &mut outcome.memory.state;
-        state.since = Some(begun);
-        let was_known = std::mem::replace(&mut state.is_known, true);
-        outcome.first_look = (!was_known).then(|| outcome.memory.first_look());
+        outcome.memory.state.since = Some(begun);
     }
     Ok(outcome)
 }
@@ -314,7 +309,7 @@ fn conclude(mut memory: Memory, found: Found, left: usize) -> Outcome {
     }
     told.sort_by_key(|told| told.at);
     memory.state.mark = Some(found.begun);
-    Outcome { memory, told, first_look: None, complete: found.complete, left: left as u64 }
+    Outcome { memory, told, complete: found.complete, left: left as u64 }
 }
 
 /// The next `most` after the last whose turn it was, going round.

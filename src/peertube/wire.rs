@@ -15,6 +15,7 @@ pub(super) use videos::{video, videos};
 
 use self::scalar::Scalar;
 use super::error::Cause;
+use crate::core::rights::Role;
 
 /// A page of a list.
 #[derive(Deserialize)]
@@ -35,15 +36,6 @@ pub struct ServerConfig {
 pub struct Me {
     pub username: String,
     pub role: Role,
-}
-
-/// What an account may do in general.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    Administrator,
-    Moderator,
-    User,
-    Other(u64),
 }
 
 /// Decodes a body. Its errors tell where, and never what stands there: that may
@@ -76,13 +68,7 @@ pub(super) fn me(body: &[u8]) -> Result<Me, Cause> {
 
     let account: Account = decode(body)?;
     let (AnyRole::Today { id } | AnyRole::Before(id)) = account.role;
-    let role = match id {
-        0 => Role::Administrator,
-        1 => Role::Moderator,
-        2 => Role::User,
-        other => Role::Other(other),
-    };
-    Ok(Me { username: account.username, role })
+    Ok(Me { username: account.username, role: Role::from_id(id) })
 }
 
 fn missing(field: &str) -> Cause {

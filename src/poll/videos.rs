@@ -3,15 +3,13 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
-use serde_json::{Map, Value, json};
-
-use super::{Instance, Ran};
-use crate::core::event::{Event, EventKind};
+use super::Instance;
+use crate::core::event::Event;
 use crate::core::poll::PollKind;
+use crate::core::rights::Role;
 use crate::core::video::{Sought, VideosPage, VideosQuery};
 use crate::core::video_sync::{self, Ask, Look, Sight};
-use crate::peertube::{Client, Error, Role};
+use crate::peertube::{Client, Error};
 
 /// The videos of a real instance.
 struct Lists<'a>(&'a Client);
@@ -29,44 +27,23 @@ impl Ask for Lists<'_> {
 }
 
 impl Instance {
-    pub(super) async fn poll_videos(&self, kind: PollKind) -> anyhow::Result<Ran> {
-        let sight = match self.role().await? {
-            Some(Role::Administrator | Role::Moderator) => Sight::Everything,
-            _ => Sight::Public,
-        };
+    pub(super) async fn poll_videos(&self, kind: PollKind) -> anyhow::Result<()> {
+        let sees_all = self.role().await?.is_some_and(Role::moderates);
+        let sight = if sees_all { Sight::Everything } else { Sight::Public };
         let look = Look { sight, scope: self.scope };
         let _turn = self.videos_turn.lock().await;
         // The memory stays free meanwhile: the poll of jobs reads it.
         let memory = self.videos.lock().await.clone();
         let mut lists = Lists(&self.client);
         let outcome = match kind {
-            PollKind::VideosFull => video_sync::full(&mut lists, &memory, look).await,
-            _ => video_sync::newest(&mut lists, &memory, look).await,
+            PollKind::VideosFull => video_sync::full(&mut lists, &memory, look).await?,
+            _ => video_sync::newest(&mut lists, &memory, look).await?,
         };
-        let outcome = match outcome {
-            Ok(outcome) => outcome,
-            Err(error) => {
-                if error.is_forbidden() {
-                    self.forget_role();
-                }
-                return Err(error.into());
-            }
-        };
-        let mut events: Vec<Event> = outcome.told.iter().map(|told| told.to_event(&self.origin)).collect();
-        if let Some(look) = &outcome.first_look {
-            let data = json!({
-                "videos": look.videos,
-                "videos_failed": look.failed,
-                "videos_not_ready": look.passing,
-            });
-            let data: Map<String, Value> = data.as_object().cloned().unwrap_or_default();
-            let what = "first look";
-            events.push(Event::new(&self.origin, EventKind::InstanceFirstLook, what, None, Timestamp::now(), data));
-        }
+        let events: Vec<Event> = outcome.told.iter().map(|told| told.to_event(&self.origin)).collect();
         let (before, after) = (memory.to_documents(), outcome.memory.to_documents());
         self.commit(PollKind::Videos, &before, &after, Vec::new(), events).await?;
         self.metrics.videos(Arc::new(outcome.memory.view()));
         *self.videos.lock().await = outcome.memory;
-        Ok(Ran::Done)
+        Ok(())
     }
 }

@@ -6,10 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 
 use super::memory::{Listed, PendingJob, TypeMemory};
-use super::{Ask, Finished, Missing, Outcome, Poll, Told};
+use super::{Ask, Finished, Outcome, Poll};
 use crate::core::event::EventKind;
 use crate::core::histogram::{RUN_BOUNDS, WAIT_BOUNDS};
-use crate::core::job::{Failure, JobKey, JobList, JobRow, JobType, Payload, Pending, error_summary, failure};
+use crate::core::job::{Failure, JobKey, JobList, JobRow, JobType, Pending, error_summary, failure};
+use crate::core::job_told::Told;
 
 /// A missing job is unaccounted when this many polls running proved it to be nowhere:
 /// one that is tried again moves backward through the lists, and may slip by.
@@ -46,7 +47,7 @@ impl<A: Ask + Send> Poll<'_, A> {
                 let numbered = !self.is_tallied(&job_type) && self.has_whole_numbers(&job_type);
                 let count = u64::from(!numbered);
                 self.memory.type_mut(&job_type).unaccounted += count;
-                told.push(unaccounted(&job_type, now, count, "purged"));
+                told.push(Told::unaccounted(&job_type, now, count, "purged"));
             }
         }
         self.tell_shortfalls(now, emptied, &mut told);
@@ -204,7 +205,7 @@ impl<A: Ask + Send> Poll<'_, A> {
                 known.listed.short = 0;
                 known.listed.lost += lost;
                 known.unaccounted += lost;
-                told.push(unaccounted(&name, now, lost, "hidden"));
+                told.push(Told::unaccounted(&name, now, lost, "hidden"));
             }
         }
     }
@@ -228,7 +229,7 @@ impl<A: Ask + Send> Poll<'_, A> {
             }
             if lost > 0 {
                 known.unaccounted += lost;
-                told.push(unaccounted(&name, now, lost, "passed unseen"));
+                told.push(Told::unaccounted(&name, now, lost, "passed unseen"));
             }
         }
     }
@@ -272,7 +273,7 @@ impl<A: Ask + Send> Poll<'_, A> {
             } else if recurring.is_none() {
                 self.memory.type_mut(&key.job_type).unaccounted += 1;
                 self.memory.lost.insert(key.clone(), now);
-                let mut lost = unaccounted(&key.job_type, now, 1, "vanished");
+                let mut lost = Told::unaccounted(&key.job_type, now, 1, "vanished");
                 lost.job_id = Some(key.id.clone());
                 lost.created_at = Some(key.created_at);
                 lost.processed_at = job.processed_at;
@@ -337,36 +338,15 @@ impl<A: Ask + Send> Poll<'_, A> {
 }
 
 fn told_of(kind: EventKind, row: &JobRow, at: Timestamp, wait: Option<f64>, run: Option<f64>) -> Told {
-    let error = (kind != EventKind::JobCompleted).then(|| row.error.as_deref().map(error_summary)).flatten();
     Told {
-        kind,
-        job_type: row.key.job_type.clone(),
         job_id: Some(row.key.id.clone()),
-        at,
         created_at: Some(row.key.created_at),
         processed_at: row.processed_at,
         finished_at: row.finished_at,
         wait_seconds: wait,
         run_seconds: run,
-        error,
+        error: (kind != EventKind::JobCompleted).then(|| row.error.as_deref().map(error_summary)).flatten(),
         payload: row.payload.clone(),
-        missing: None,
-    }
-}
-
-pub(super) fn unaccounted(job_type: &JobType, at: Timestamp, count: u64, how: &'static str) -> Told {
-    Told {
-        kind: EventKind::JobUnaccounted,
-        job_type: job_type.clone(),
-        job_id: None,
-        at,
-        created_at: None,
-        processed_at: None,
-        finished_at: None,
-        wait_seconds: None,
-        run_seconds: None,
-        error: None,
-        payload: Payload::default(),
-        missing: Some(Missing { count, how }),
+        ..Told::new(kind, &row.key.job_type, at)
     }
 }

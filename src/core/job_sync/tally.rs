@@ -10,9 +10,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::finished::SAMPLE;
 use super::memory::{Hole, Tally, TypeMemory};
-use super::settle::unaccounted;
-use super::{Ask, PAGE, Poll, Told, policy};
+use super::{Ask, PAGE, Poll, policy};
 use crate::core::job::{JobKey, JobList, JobType, Order};
+use crate::core::job_told::Told;
 
 /// Jobs made at the same time may get their numbers in another order.
 const DISORDER: SignedDuration = SignedDuration::from_secs(5);
@@ -52,21 +52,21 @@ impl<A: Ask + Send> Poll<'_, A> {
         let emptied = restarted || gone || (was_listed && nothing_listed);
         if emptied {
             // What ended since the last poll, of any type, is gone without a trace.
-            told.push(unaccounted(&JobType::from("*"), now, 0, "emptied"));
+            told.push(Told::unaccounted(&JobType::from("*"), now, 0, "emptied"));
             for (name, known) in &mut self.memory.types {
                 if let (Some(tally), Some((highest, _))) = (&mut known.tally, known.highest) {
                     let left = tally.left(highest);
                     if left > 0 {
                         tally.vanished += left;
                         known.unaccounted += left;
-                        told.push(unaccounted(name, now, left, "emptied"));
+                        told.push(Told::unaccounted(name, now, left, "emptied"));
                     }
                     tally.begin_again();
                 }
                 known.highest = Some((0, now));
                 for (number, _) in std::mem::take(&mut known.holes) {
                     known.unaccounted += 1;
-                    let mut lost = unaccounted(name, now, 1, "emptied");
+                    let mut lost = Told::unaccounted(name, now, 1, "emptied");
                     lost.job_id = Some(number.to_string());
                     told.push(lost);
                 }
@@ -165,7 +165,7 @@ impl<A: Ask + Send> Poll<'_, A> {
                 tally.doubt = 0;
                 tally.vanished += gone;
                 known.unaccounted += gone;
-                told.push(unaccounted(name, now, gone, "vanished"));
+                told.push(Told::unaccounted(name, now, gone, "vanished"));
             }
         }
         let completed = tally.ended.saturating_sub(tally.failed);
@@ -214,7 +214,7 @@ impl<A: Ask + Send> Poll<'_, A> {
         for number in &lost {
             known.holes.remove(number);
             known.unaccounted += 1;
-            let mut job = unaccounted(name, now, 1, "passed unseen");
+            let mut job = Told::unaccounted(name, now, 1, "passed unseen");
             job.job_id = Some(number.to_string());
             told.push(job);
         }

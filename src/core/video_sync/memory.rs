@@ -42,8 +42,6 @@ pub(super) struct State {
     pub look: Option<Look>,
     /// When the first look by it began; `None` until one has ended well.
     pub since: Option<Timestamp>,
-    /// Whether the instance's very first look was told.
-    pub is_known: bool,
     /// The beginning of the last poll.
     pub mark: Option<Timestamp>,
     pub published_total: u64,
@@ -165,16 +163,17 @@ impl Memory {
         self.entries.iter().filter(move |(_, entry)| entry.watch() == Some(watch)).map(|(uuid, _)| uuid.as_str())
     }
 
-    /// What was already so when the first look ended.
-    pub(super) fn first_look(&self) -> FirstLook {
+    /// What is so now; `None` until a first look has ended well.
+    pub fn first_look(&self) -> Option<FirstLook> {
+        self.state.since?;
         let count = |is: fn(VideoState) -> bool| {
             self.entries.values().filter(|entry| entry.facts.state.is_some_and(is)).count() as u64
         };
-        FirstLook {
+        Some(FirstLook {
             videos: self.entries.len() as u64,
             failed: count(VideoState::is_failed),
             passing: count(VideoState::is_passing),
-        }
+        })
     }
 }
 

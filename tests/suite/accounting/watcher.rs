@@ -11,7 +11,8 @@ use peertube_sim::jobs::{Ended, Jobs, ListError, ListQuery, Outcome as Truth};
 use tubewarden::core::event::EventKind;
 use tubewarden::core::glob::Globs;
 use tubewarden::core::job::{JobKey, JobRow, JobType, JobsPage, JobsQuery, JobsReply, Order, Payload};
-use tubewarden::core::job_sync::{Ask, Memory, Policy, Told, sync};
+use tubewarden::core::job_sync::{Ask, Memory, Policy, sync};
+use tubewarden::core::job_told::Told;
 
 /// An instance, its lists as the server gives them, and what each question cost.
 pub(crate) struct Model<'a> {

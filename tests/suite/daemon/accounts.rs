@@ -10,7 +10,7 @@ use peertube_sim::{Sim, World};
 use tubewarden::core::event::EventKind;
 use tubewarden::core::poll::PollKind;
 
-use super::harness::{BY_HAND, Home, ROOT, Scrape, Watch, eventually, instance};
+use super::harness::{Home, ROOT, Scrape, Watch, by_hand, eventually, instance};
 
 const TOTP: &str = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP";
 
@@ -50,7 +50,7 @@ async fn each_account_is_asked_what_it_may_and_signs_in_once() {
         ("two-factor", account("guarded", &format!("totp_secret = \"{TOTP}\"\n"))),
     ];
     let instances = watched.each_ref().map(|(name, account)| instance(name, &sim.url(), account));
-    let home = Home::new(&(BY_HAND.to_owned() + &instances.concat()));
+    let home = Home::new(&(by_hand() + &instances.concat()));
     let watch = Watch::ready(&home).await;
     let names = watched.each_ref().map(|(name, _)| *name);
     for _ in 0..5 {
@@ -97,7 +97,7 @@ async fn a_refused_sign_in_is_told_once_and_not_tried_again_at_once() {
     let wrong = "username = \"root\"\npassword = \"not-it\"\n";
     let watched = [("wrong", wrong.to_owned()), ("no-code", account("guarded", ""))];
     let instances = watched.each_ref().map(|(name, account)| instance(name, &sim.url(), account));
-    let home = Home::new(&(BY_HAND.to_owned() + &instances.concat()));
+    let home = Home::new(&(by_hand() + &instances.concat()));
     let watch = Watch::ready(&home).await;
     for _ in 0..10 {
         watch.poll_each(&["wrong", "no-code"], &PollKind::ALL).await;

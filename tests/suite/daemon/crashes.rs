@@ -10,7 +10,7 @@ use peertube_sim::{Fault, Sim, When};
 
 use tubewarden::core::poll::PollKind;
 
-use super::harness::{BY_HAND, EACH_SECOND, Home, ROOT, Watch, eventually, instance};
+use super::harness::{Home, ROOT, Watch, by_hand, each_second, eventually, instance};
 use super::truth;
 
 const LEAST_ROUNDS: u64 = 12;
@@ -21,7 +21,7 @@ async fn stopped_and_killed_in_the_middle_of_polls_each_job_is_told_once() {
     let sim = Arc::new(Sim::serve(truth::busy(7)).await.unwrap());
     let home = Home::new("");
     let watched = instance("main", &sim.url(), ROOT);
-    home.configure("127.0.0.1:0", &(BY_HAND.to_owned() + &watched));
+    home.configure("127.0.0.1:0", &(by_hand() + &watched));
     let first_poll = sim.with(|world| world.now());
     Watch::ready(&home).await.stop().await;
 
@@ -42,11 +42,11 @@ async fn stopped_and_killed_in_the_middle_of_polls_each_job_is_told_once() {
             .await;
             watch.stop().await;
         } else {
-            home.configure("127.0.0.1:0", &(EACH_SECOND.to_owned() + &watched));
+            home.configure("127.0.0.1:0", &(each_second() + &watched));
             let program = home.program(&format!("killed-{round}"), &["run"]);
             eventually("a poll is under way", async || asked().then_some(())).await;
             program.kill();
-            home.configure("127.0.0.1:0", &(BY_HAND.to_owned() + &watched));
+            home.configure("127.0.0.1:0", &(by_hand() + &watched));
         }
     }
     traffic.abort();

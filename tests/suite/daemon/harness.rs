@@ -23,10 +23,19 @@ use crate::exposition::Exposition;
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Polls that run at the start and then by hand alone.
-pub(super) const BY_HAND: &str = "[poll]\njobs = \"10h\"\nvideos = \"10h\"\nvideos_full = \"10h\"\nconfig = \"10h\"\n";
+pub(super) fn by_hand() -> String {
+    every("10h")
+}
 
 /// Polls as often as they may be.
-pub(super) const EACH_SECOND: &str = "[poll]\njobs = \"1s\"\nvideos = \"1s\"\nvideos_full = \"1s\"\nconfig = \"1s\"\n";
+pub(super) fn each_second() -> String {
+    every("1s")
+}
+
+/// Polls of each kind at the same interval.
+pub(super) fn every(interval: &str) -> String {
+    PollKind::ALL.iter().fold("[poll]\n".to_owned(), |all, kind| format!("{all}{kind} = \"{interval}\"\n"))
+}
 
 /// Waits until something is to be seen.
 pub(super) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {

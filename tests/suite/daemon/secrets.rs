@@ -17,7 +17,7 @@ use sqlx::{ConnectOptions, QueryBuilder, Sqlite};
 
 use tubewarden::core::event::EventKind;
 
-use super::harness::{EACH_SECOND, Home, ROOT, Scraper, eventually, instance};
+use super::harness::{Home, ROOT, Scraper, each_second, eventually, instance};
 
 /// The key in a link that sets a new password.
 const LINK_SECRET: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f0";
@@ -65,7 +65,7 @@ async fn nothing_secret_is_shown_and_every_line_of_the_log_is_an_object() {
     let home = Home::new("");
     let log = "[log]\nformat = \"json\"\nlevel = \"trace\"\n";
     let state_and_listen = "[server]\nlisten = \"127.0.0.1:0\"\n[state]\nurl = \"sqlite://state.db\"\n";
-    let config = [state_and_listen, log, EACH_SECOND, &instance("main", &sim.url(), ROOT)].concat();
+    let config = [state_and_listen, log, &each_second(), &instance("main", &sim.url(), ROOT)].concat();
     fs::write(home.file("config.toml"), config).unwrap();
     let mut program = home.program("run", &["run"]);
     let scraper = Scraper::new(program.address().await);

@@ -11,7 +11,7 @@ use peertube_sim::{Clock, Options, Proxy, Sim, World};
 
 use tubewarden::core::poll::PollKind;
 
-use super::harness::{BY_HAND, Home, ROOT, Watch, eventually, instance};
+use super::harness::{Home, ROOT, Watch, by_hand, eventually, instance};
 
 /// All that is logged on this thread.
 #[derive(Clone, Default)]
@@ -68,7 +68,7 @@ async fn short_lived_tokens_are_refreshed_one_at_a_time_and_no_poll_notices() {
     let truth = || sim.with(|world| world.accounts.truth().clone());
 
     let more = format!("connect = \"{}\"\n{ROOT}", proxy.url());
-    let home = Home::new(&(BY_HAND.to_owned() + &instance("main", &sim.url(), &more)));
+    let home = Home::new(&(by_hand() + &instance("main", &sim.url(), &more)));
     let began = Instant::now();
     let watch = Watch::ready(&home).await;
     poll_hard(&watch, "four refreshes", || truth().refresh_token.granted >= 4).await;

@@ -8,7 +8,7 @@ fn a_quiet_poll_asks_twice_and_a_large_list_is_read_by_pages_that_overlap() {
     for _ in 0..250 {
         watcher.world.happen(&Op::Upload { privacy: Privacy::Public, wait: true, instant: true });
     }
-    assert_eq!(watcher.poll(true).first_look.map(|look| look.videos), Some(250));
+    assert_eq!(watcher.poll(true).memory.first_look().map(|look| look.videos), Some(250));
     assert_eq!(watcher.world.lists_asked, 3);
     assert_eq!(watcher.newest(), []);
     assert_eq!((watcher.world.lists_asked, watcher.world.addresses_asked.len()), (2, 0));
@@ -27,7 +27,7 @@ fn what_shifts_between_two_pages_is_neither_lost_nor_invented() {
         now(full(&mut Vanishing { server: &mut server, after: 1 }, &Memory::default(), watcher.look)).unwrap()
     };
     assert!(outcome.complete);
-    assert_eq!(outcome.first_look.map(|look| look.videos), Some(250), "the first page showed them");
+    assert_eq!(outcome.memory.first_look().map(|look| look.videos), Some(250), "the first page showed them");
 }
 
 /// After some lists, the thirty newest are deleted.
