@@ -50,6 +50,8 @@ pub(super) struct Reply {
     pub(super) body: Arc<[u8]>,
     status: StatusCode,
     date: Option<Timestamp>,
+    /// By which the server knows it again, if it did not yet.
+    tag: Option<String>,
 }
 
 impl Reply {
@@ -103,7 +105,7 @@ impl Transport {
         let reply = reply.unwrap_or(Err(Cause::Timeout { limit: self.timeout }));
         let took = began.elapsed();
         let status = reply.as_ref().map_or(StatusCode::OK, |reply| reply.status);
-        let result = reply.and_then(|reply| read(&reply));
+        let result = reply.and_then(|reply| read(&reply).inspect(|_| self.keep(ask, &reply)));
         let code = result.as_ref().map_or_else(Cause::label, |_| status.as_str().to_owned().into());
         tracing::debug!(peertube_instance = %self.instance, endpoint = %ask.endpoint, %code, ?took, "asked");
         self.host.requested(ask.endpoint, &code, took);
@@ -154,7 +156,7 @@ impl Transport {
             self.pace.hold(pause, Instant::now());
         }
         match status {
-            StatusCode::NOT_MODIFIED if let Some(kept) = kept => Ok(Reply { body: kept.body, status, date }),
+            StatusCode::NOT_MODIFIED if let Some(kept) = kept => Ok(Reply { body: kept.body, status, date, tag: None }),
             status if status.is_redirection() && status != StatusCode::NOT_MODIFIED => {
                 Err(Cause::Redirect { status: status.as_u16(), to: redirect_host(&address, response.headers()) })
             }
@@ -165,11 +167,19 @@ impl Transport {
             _ => {
                 let tag = header(response.headers(), ETAG).map(str::to_owned);
                 let body: Arc<[u8]> = whole_body(response, self.max_body).await?.into();
-                if let Some(tag) = tag.filter(|_| ask.form.is_none() && ask.endpoint != Endpoint::OauthClientsLocal) {
-                    self.cache().put(address.as_str(), &tag, &body);
-                }
-                Ok(Reply { body, status, date })
+                Ok(Reply { body, status, date, tag })
             }
+        }
+    }
+
+    /// An answer that could be read need not be sent again. One that was spoilt on its
+    /// way must be, or it would stay with us as long as the right one does not change.
+    fn keep(&self, ask: &Ask<'_>, reply: &Reply) {
+        if let Some(tag) = &reply.tag
+            && ask.form.is_none()
+            && ask.endpoint != Endpoint::OauthClientsLocal
+        {
+            self.cache().put(self.address(ask).as_str(), tag, &reply.body);
         }
     }
 

@@ -5,6 +5,7 @@
 mod access;
 mod ask;
 mod jobs;
+mod moderation;
 mod page;
 mod problem;
 mod record;

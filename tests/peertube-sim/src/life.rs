@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use peertube_sim::World;
+use peertube_sim::moderation::{NewAbuse, NewRegistration, Standing};
 use peertube_sim::traffic::Traffic;
 use peertube_sim::videos::{NewImport, NewLive, NewVideo, Privacy, RemoteVideo, Trouble, Video};
 
@@ -58,7 +59,7 @@ impl Life {
         let run = Duration::from_secs(self.rng.u64(5..60));
         let new = NewVideo::named(&format!("video {}", self.names)).owner("bob").run(run);
         let now = world.now();
-        match self.rng.u8(0..16) {
+        match self.rng.u8(0..19) {
             0 => drop(world.upload(new.trouble(Trouble::Storyboard))),
             1 => drop(world.upload(new.trouble(Trouble::FirstTranscode))),
             2 => drop(world.upload(new.trouble(Trouble::LesserTranscode))),
@@ -83,6 +84,17 @@ impl Life {
             12 => self.any(world, |video| video.blocked.is_some(), |world, uuid| world.unblock(uuid)),
             13 => self.any(world, Video::is_local, |world, uuid| world.transcode_again(uuid)),
             14 => self.any(world, Video::is_local, |world, uuid| world.delete(uuid)),
+            15 => drop(world.report_abuse(NewAbuse {
+                reporter: "bob".to_owned(),
+                video: new.name,
+                reason: "it is no holiday at all".to_owned(),
+            })),
+            16 => drop(world.request_registration(NewRegistration {
+                username: format!("visitor{}", self.names),
+                email: format!("visitor{}@example.com", self.names),
+                reason: "I want to show my holidays".to_owned(),
+            })),
+            17 => settle_the_oldest(world),
             _ => drop(world.upload(new)),
         }
     }
@@ -93,5 +105,17 @@ impl Life {
         if let Some(uuid) = self.rng.choice(&fitting) {
             act(world, uuid);
         }
+    }
+}
+
+/// A moderator does what is to be done.
+fn settle_the_oldest(world: &mut World) {
+    let abuse = world.moderation.abuses.pending().next().map(|case| case.id);
+    let registration = world.moderation.registrations.pending().next().map(|case| case.id);
+    if let Some(id) = abuse {
+        world.settle_abuse(id, Standing::Accepted);
+    }
+    if let Some(id) = registration {
+        world.settle_registration(id, Standing::Rejected);
     }
 }

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::accounts::Accounts;
+use crate::accounts::{Accounts, Role};
 use crate::jobs::{Jobs, Restart, Version};
 use crate::limits::Limits;
+use crate::moderation::{Moderation, NewAbuse, NewRegistration, Standing};
+use crate::news::News;
 use crate::videos::{NewImport, NewLive, NewVideo, Privacy, RemoteVideo, Videos};
 
 /// Its parts are for tests to change and to ask; time passes by [`World::advance_to`]
@@ -18,6 +20,8 @@ pub struct World {
     pub jobs: Jobs,
     pub videos: Videos,
     pub accounts: Accounts,
+    pub moderation: Moderation,
+    pub news: News,
     pub limits: Limits,
     /// As `Host` must say it to be given the client; by default where the face listens.
     pub host: Option<String>,
@@ -38,6 +42,8 @@ impl World {
             jobs: Jobs::new(rng.u64(..), start, version),
             videos: Videos::new(rng.u64(..), version),
             accounts: Accounts::new(rng.u64(..), version),
+            moderation: Moderation::default(),
+            news: News::default(),
             limits: Limits::peertube(),
             host: None,
             server_version: server_version.to_owned(),
@@ -134,6 +140,49 @@ impl World {
 
     pub fn delete(&mut self, uuid: &str) {
         self.videos.delete(self.jobs.now(), uuid);
+    }
+
+    /// Somebody reports a video, and the moderators are told. Gives the report's id.
+    pub fn report_abuse(&mut self, abuse: NewAbuse) -> u64 {
+        let (now, reporter) = (self.now(), abuse.reporter.clone());
+        let id = self.moderation.abuses.add(now, abuse);
+        self.news.abuse_reported(now, id, &reporter);
+        id
+    }
+
+    pub fn settle_abuse(&mut self, id: u64, standing: Standing) {
+        self.moderation.abuses.settle(self.now(), id, standing);
+    }
+
+    /// Somebody asks for an account, and the moderators are told. Gives the request's id.
+    pub fn request_registration(&mut self, registration: NewRegistration) -> u64 {
+        let (now, username) = (self.now(), registration.username.clone());
+        let id = self.moderation.registrations.add(now, registration);
+        self.news.registration_requested(now, id, &username);
+        id
+    }
+
+    /// Who is accepted has an account from now on.
+    pub fn settle_registration(&mut self, id: u64, standing: Standing) {
+        let case = self.moderation.registrations.settle(self.jobs.now(), id, standing);
+        if let Some(case) = case.filter(|_| standing == Standing::Accepted) {
+            let username = &case.about.username;
+            self.accounts.add(username, &format!("{username}-password"), Role::User);
+        }
+    }
+
+    pub fn install_plugin(&mut self, name: &str, version: &str) {
+        self.news.install(self.jobs.now(), name, version);
+    }
+
+    /// The instance hears of a new version of a plugin, and tells its administrators.
+    pub fn release_plugin(&mut self, name: &str, latest: &str) {
+        self.news.plugin_released(self.jobs.now(), name, latest);
+    }
+
+    /// The instance hears of a new version of PeerTube, and tells its administrators.
+    pub fn release_peertube(&mut self, latest: &str) {
+        self.news.peertube_released(self.jobs.now(), latest);
     }
 
     /// The instance mutes an account, or no longer: lists hide its videos.

@@ -288,6 +288,23 @@ async fn what_did_not_change_is_not_sent_again() {
 }
 
 #[tokio::test]
+async fn an_answer_that_was_spoilt_on_its_way_is_sent_again() {
+    let server = MockServer::start().await;
+    Mock::given(header_exists("if-none-match")).respond_with(ResponseTemplate::new(304)).mount(&server).await;
+    let tagged = |body| ResponseTemplate::new(200).insert_header("etag", "W/\"a-tag\"").set_body_json(body);
+    let spoilt = tagged(json!({"serverV": "8.2.1"}));
+    Mock::given(any()).respond_with(spoilt).up_to_n_times(1).mount(&server).await;
+    Mock::given(any()).respond_with(tagged(json!({"serverVersion": "8.2.1"}))).mount(&server).await;
+
+    let client = anonymous(&server.uri());
+    assert_eq!(client.config().await.expect_err("no version").label(), "decode");
+    for _ in 0..2 {
+        assert_eq!(client.config().await.expect("a version").server_version, "8.2.1");
+    }
+    assert_eq!(asked(&server).await.len(), 3);
+}
+
+#[tokio::test]
 async fn an_answer_without_a_date_is_no_page() {
     let (url, _) = raw::serve(|out, _, _| {
         let body = "{\"total\": 0, \"data\": []}";

@@ -44,8 +44,30 @@ pub(super) fn administrator<'w>(
     route: &str,
     docs: Option<&'static str>,
 ) -> Result<&'w Account, Reply> {
+    with_right(world, ask, |role| role == Role::Administrator, right, route, docs)
+}
+
+/// A moderator or an administrator, else 403.
+pub(super) fn moderator<'w>(
+    world: &'w World,
+    ask: &Ask<'_>,
+    right: u64,
+    route: &str,
+    docs: &'static str,
+) -> Result<&'w Account, Reply> {
+    with_right(world, ask, |role| role != Role::User, right, route, Some(docs))
+}
+
+fn with_right<'w>(
+    world: &'w World,
+    ask: &Ask<'_>,
+    has: impl FnOnce(Role) -> bool,
+    right: u64,
+    route: &str,
+    docs: Option<&'static str>,
+) -> Result<&'w Account, Reply> {
     let account = member(world, ask, docs)?;
-    if account.role == Role::Administrator {
+    if has(account.role) {
         return Ok(account);
     }
     let username = &account.username;

@@ -3,7 +3,7 @@
 use super::ask::Ask;
 use super::record::Requests;
 use super::reply::Reply;
-use super::{access, jobs, server, token, videos};
+use super::{access, jobs, moderation, server, token, videos};
 use crate::accounts::Role;
 use crate::world::World;
 
@@ -21,6 +21,10 @@ pub(super) enum Route<'a> {
     Ping,
     Nodeinfo,
     Stats,
+    Abuses,
+    Registrations,
+    Plugins,
+    Notifications,
     /// Of the API, but not one that there is.
     Unknown,
     /// Not of the API.
@@ -47,6 +51,10 @@ impl<'a> Route<'a> {
             ("GET", ["config"]) => Self::Config,
             ("GET", ["ping"]) => Self::Ping,
             ("GET", ["server", "stats"]) => Self::Stats,
+            ("GET", ["abuses"]) => Self::Abuses,
+            ("GET", ["users", "registrations"]) => Self::Registrations,
+            ("GET", ["plugins"]) => Self::Plugins,
+            ("GET", ["users", "me", "notifications"]) => Self::Notifications,
             _ => Self::Unknown,
         }
     }
@@ -66,6 +74,10 @@ impl<'a> Route<'a> {
             Self::Ping => "ping",
             Self::Nodeinfo => "nodeinfo",
             Self::Stats => "server_stats",
+            Self::Abuses => "abuses",
+            Self::Registrations => "users_registrations",
+            Self::Plugins => "plugins",
+            Self::Notifications => "users_me_notifications",
             Self::Unknown => "unknown",
             Self::Elsewhere => "elsewhere",
         };
@@ -117,6 +129,10 @@ fn ask_world(world: &mut World, ask: &Ask<'_>, route: Route<'_>, requests: &mut 
         Route::Config => Ok(server::config(world)),
         Route::Nodeinfo => Ok(server::nodeinfo(world)),
         Route::Stats => Ok(server::stats(world, ask)),
+        Route::Abuses => moderation::abuses(world, ask),
+        Route::Registrations => moderation::registrations(world, ask),
+        Route::Plugins => moderation::plugins(world, ask),
+        Route::Notifications => moderation::notifications(world, ask),
         Route::Ping | Route::Unknown | Route::Elsewhere => Ok(plain(route)),
     };
     answer.unwrap_or_else(|refusal| refusal)

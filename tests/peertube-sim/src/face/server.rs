@@ -9,11 +9,26 @@ use serde_json::{Value, json};
 use super::access;
 use super::ask::Ask;
 use super::reply::Reply;
+use crate::accounts::Role;
 use crate::jobs::Version;
 use crate::world::World;
 
 /// How long PeerTube keeps its statistics, by address.
 const STATS_KEPT: Duration = Duration::from_secs(4 * 3_600);
+
+/// What the oldest versions count.
+const OLD_STATS: [&str; 10] = [
+    "totalLocalVideos",
+    "totalLocalVideoViews",
+    "totalLocalVideoFilesSize",
+    "totalLocalVideoComments",
+    "totalVideos",
+    "totalVideoComments",
+    "totalUsers",
+    "totalInstanceFollowers",
+    "totalInstanceFollowing",
+    "videosRedundancy",
+];
 
 static CONFIG: LazyLock<Value> = LazyLock::new(|| body(include_str!("../../captures/6.3/s5-config-anon.json")));
 static NODEINFO: LazyLock<Value> = LazyLock::new(|| body(include_str!("../../captures/6.3/s5-nodeinfo-anon.json")));
@@ -59,9 +74,25 @@ pub(super) fn stats(world: &mut World, ask: &Ask<'_>) -> Reply {
         Version::QuickStart | Version::V6_3 => STATS_6_3.clone(),
         Version::V8_2 => STATS_8_2.clone(),
     };
+    let with_role = |role| world.accounts.iter().filter(|account| account.role == role).count();
     stats["totalUsers"] = json!(world.accounts.iter().count());
+    stats["totalModerators"] = json!(with_role(Role::Moderator));
+    stats["totalAdmins"] = json!(with_role(Role::Administrator));
     stats["totalLocalVideos"] = json!(local_videos(world));
     stats["totalVideos"] = json!(world.videos.len());
+    let (abuses, processed, average) = world.moderation.abuses.stats();
+    stats["totalAbuses"] = json!(abuses);
+    stats["totalAbusesProcessed"] = json!(processed);
+    stats["averageAbuseResponseTimeMs"] = json!(average);
+    let (registrations, processed, average) = world.moderation.registrations.stats();
+    stats["totalRegistrationRequests"] = json!(registrations);
+    stats["totalRegistrationRequestsProcessed"] = json!(processed);
+    stats["averageRegistrationRequestResponseTimeMs"] = json!(average);
+    if world.version() == Version::QuickStart
+        && let Value::Object(stats) = &mut stats
+    {
+        stats.retain(|name, _| OLD_STATS.contains(&name.as_str()));
+    }
     let body = stats.to_string().into_bytes();
     world.stats_cache.insert(address, (now + STATS_KEPT, body.clone()));
     Reply::raw_json(body)

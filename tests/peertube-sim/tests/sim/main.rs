@@ -5,6 +5,7 @@
 mod client;
 mod faults;
 mod lists;
+mod moderation;
 mod proxy;
 mod rights;
 mod token;
