@@ -40,6 +40,8 @@ enum Command {
 enum Failure {
     Config(ConfigErrors),
     Running(anyhow::Error),
+    /// Told in the log already.
+    Logged,
 }
 
 impl From<ConfigErrors> for Failure {
@@ -72,6 +74,7 @@ impl Cli {
                 complain(&format!("tubewarden: {error:#}"));
                 ExitCode::FAILURE
             }
+            Err(Failure::Logged) => ExitCode::FAILURE,
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::http::{self, Readiness};
 use crate::metrics::{Build, Metrics};
 use crate::poll::{Instance, Ways};
 use crate::schedule::{Clock, WakeHandle, phase_of};
+use crate::service::{self, Manager, Watched};
 use crate::store::{Access, Store};
 
 /// Instances that make the first run of a poll at the same time.
@@ -30,6 +31,15 @@ const GRACE: Duration = Duration::from_secs(20);
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 /// Longer than any list of PeerTube keeps an ended job.
 const SETTLED_KEPT: SignedDuration = SignedDuration::from_hours(8 * 24);
+
+/// What a daemon is told that no configuration says.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Who started it and wants to hear how it goes.
+    pub manager: Option<Manager>,
+    /// How long a poll may show no sign of life; `None` for what its time limits allow.
+    pub hung_after: Option<Duration>,
+}
 
 /// A running daemon.
 #[derive(Debug)]
@@ -48,6 +58,11 @@ pub struct Daemon {
 impl Daemon {
     /// Starts everything: when this returns, the state is open and the listener answers.
     pub async fn start(config: &Config) -> anyhow::Result<Self> {
+        Self::start_with(config, Options::default()).await
+    }
+
+    /// The same, and the service manager is told when it is done.
+    pub async fn start_with(config: &Config, options: Options) -> anyhow::Result<Self> {
         let store = Arc::new(Store::open(&config.state.path, Access::Daemon).await?);
         let listener = TcpListener::bind(config.server.listen)
             .await
@@ -66,6 +81,7 @@ impl Daemon {
 
         let mut polls = JoinSet::new();
         let mut wakes = BTreeMap::new();
+        let mut vitals = Vec::new();
         for instance in &config.instances {
             let name = &instance.origin.name;
             let kinds: Vec<(PollKind, Duration, bool)> = PollKind::ALL
@@ -77,6 +93,7 @@ impl Daemon {
                 .collect();
             let opened = Instance::open(instance, config, store.clone(), metrics.instance(name, &kinds)?).await?;
             let opened = Arc::new(opened);
+            vitals.push(opened.vitals().clone());
             for kind in PollKind::ALL {
                 let when = instance.polls.when(kind).clone();
                 let alarm = clock.wakes(when, phase_of(name, kind.as_str())).await;
@@ -106,6 +123,13 @@ impl Daemon {
             stopped(services_stopping).await;
             Ok(())
         });
+        if let Some(manager) = options.manager {
+            let watched = Watched { store: store.clone(), polls: vitals, hung_after: options.hung_after };
+            services.spawn(async move {
+                service::keep_telling(manager, watched, stopping).await;
+                Ok(())
+            });
+        }
         tracing::info!(listen = %address, instances = config.instances.len(), "tubewarden {} watches", build.version);
         Ok(Self { address, store, clock, polls, services, stop_polls, stop_services, wakes })
     }

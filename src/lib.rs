@@ -10,6 +10,7 @@
 //! - [`metrics`]: all that Prometheus reads.
 //! - [`http`]: the listener that serves it.
 //! - [`log`]: every event of the program as one safe line.
+//! - [`service`]: what the service manager is told, and when the watchdog is fed.
 //! - [`daemon`]: wiring, supervision, the order of starting and stopping.
 //! - [`cli`]: the command line.
 
@@ -23,4 +24,5 @@ pub mod metrics;
 pub mod peertube;
 pub mod poll;
 pub mod schedule;
+pub mod service;
 pub mod store;

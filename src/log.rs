@@ -25,6 +25,10 @@ use crate::core::tell::tell;
 /// The target of lines that tell an event.
 pub const EVENT_TARGET: &str = "tubewarden::event";
 
+/// The scheduler calls it an error when a task that waits for it is ended. What of its
+/// trouble matters is told by `schedule`; a filter that names it shows all the same.
+const MUTED: &str = "tokio_cron_scheduler=off";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     Text,
@@ -94,7 +98,7 @@ where
 {
     let filter = EnvFilter::builder()
         .with_regex(false)
-        .parse(&options.filter)
+        .parse(format!("{MUTED},{}", options.filter))
         .map_err(|source| LogError::Filter { filter: options.filter.clone(), source })?;
     let lines = Lines { format: options.format, ansi: options.ansi, writer };
     Ok(tracing_subscriber::registry().with(filter).with(lines))

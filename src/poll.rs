@@ -9,6 +9,7 @@ mod server;
 mod stats;
 mod updates;
 mod videos;
+mod vitals;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,6 +37,7 @@ use host::StoreHost;
 use moderation::ModerationState;
 pub use reach::{Course, ReachMemory};
 pub use server::ServerMemory;
+pub use vitals::{Doing, Vitals};
 
 /// A poll of a kind missed this often shows nothing rather than what was.
 const STALE_AFTER: u32 = 3;
@@ -64,6 +66,7 @@ pub struct Instance {
     server: AsyncMutex<ServerMemory>,
     reach: AsyncMutex<ReachMemory>,
     rights: Mutex<Rights>,
+    vitals: Arc<Vitals>,
 }
 
 /// The account's role as it was told last.
@@ -135,6 +138,7 @@ impl Instance {
         let (server, reach) = (ServerMemory::from_documents(&documents), ReachMemory::from_documents(&documents));
         let host = Arc::new(StoreHost::new(config, store.clone(), metrics.clone()));
         let client = Client::new(client_options(config), host.clone())?;
+        let vitals = Arc::new(Vitals::new(name, config.timeout, reach.down_since().is_some()));
         metrics.jobs(Arc::new(memory.view()));
         metrics.videos(Arc::new(videos.view()));
         for kind in PollKind::ALL {
@@ -157,7 +161,13 @@ impl Instance {
             server: AsyncMutex::new(server),
             reach: AsyncMutex::new(reach),
             rights: Mutex::default(),
+            vitals,
         })
+    }
+
+    /// The signs of life of its polls.
+    pub fn vitals(&self) -> &Arc<Vitals> {
+        &self.vitals
     }
 
     /// Runs one kind of poll until the daemon stops: at once, then at each wake.
@@ -170,6 +180,7 @@ impl Instance {
         }
         drop(ways.first_done);
         loop {
+            self.vitals.waits_for_clock(kind, wakes.due());
             tokio::select! {
                 () = stopped(&mut ways.stopping) => return,
                 () = wakes.next() => {}
@@ -184,8 +195,9 @@ impl Instance {
         let began = Instant::now();
         let this = self.clone();
         let mut task = JoinSet::new();
-        task.spawn(async move { this.poll(kind).await });
+        task.spawn(self.vitals.clone().of_run(kind, async move { this.poll(kind).await }));
         let Some(ran) = task.join_next().await else { return };
+        self.vitals.ended();
         let took = began.elapsed();
         let name = &self.origin.name;
         let trouble = match ran {

@@ -89,6 +89,11 @@ impl Wakes {
         }
     }
 
+    /// The instant at which it wakes next, unless by hand before.
+    pub fn due(&self) -> Timestamp {
+        self.plan.due()
+    }
+
     pub fn hand(&self) -> WakeHandle {
         WakeHandle(self.alarm.clone())
     }

@@ -76,6 +76,14 @@ impl Store {
         Ok(())
     }
 
+    /// Whether the state takes what is written: whoever waits here waits with the
+    /// polls. Nothing is written.
+    pub async fn check_writer(&self) -> Result<(), StoreError> {
+        let doing = "check that the state can be written";
+        self.still_there(doing)?;
+        self.begin(doing).await?.rollback().await.map_err(|e| self.sql(doing, e))
+    }
+
     /// Ends all that runs and leaves one file behind. Later calls are errors. The
     /// lock is given back when the store is dropped.
     pub async fn close(&self) -> Result<(), StoreError> {

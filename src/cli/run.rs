@@ -4,11 +4,13 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 use anyhow::Context;
+use tracing::Level;
 
 use super::{Failure, load};
-use crate::config::{LogFormat, Secrets};
-use crate::daemon::{Daemon, stop_signal};
+use crate::config::{Config, LogFormat, Secrets};
+use crate::daemon::{Daemon, Options, stop_signal};
 use crate::log::{self, Format, LogOptions};
+use crate::service::Manager;
 
 pub(super) async fn run(path: &Path) -> Result<(), Failure> {
     let config = load(path, Secrets::Read)?;
@@ -18,9 +20,21 @@ pub(super) async fn run(path: &Path) -> Result<(), Failure> {
     };
     let ansi = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     log::init(&LogOptions { format, filter: config.log.filter.clone(), ansi }).context("start the log")?;
+    watch(&config).await.map_err(|error| {
+        // A filter may hide all of the program's own lines, but this must be told.
+        if !tracing::enabled!(Level::ERROR) {
+            return Failure::Running(error);
+        }
+        tracing::error!(error = format!("{error:#}"), "tubewarden ends");
+        Failure::Logged
+    })
+}
+
+async fn watch(config: &Config) -> anyhow::Result<()> {
     // Signals are caught from the very first, so that none is lost while starting.
     let signalled = tokio::spawn(stop_signal());
-    let daemon = Daemon::start(&config).await?;
-    daemon.run_until(async { drop(signalled.await) }).await?;
-    Ok(())
+    let manager = Manager::of(std::process::id(), &|name| std::env::var(name).ok());
+    let manager = manager.context("find the socket that NOTIFY_SOCKET names")?;
+    let daemon = Daemon::start_with(config, Options { manager, ..Options::default() }).await?;
+    daemon.run_until(async { drop(signalled.await) }).await
 }

@@ -158,7 +158,8 @@ fn instance(
         Ok(name.to_owned())
     });
     let url = section.require("url", r#""https://peertube.example.com""#, value::server_url);
-    let connect = section.get("connect", value::server_url);
+    let connect = section.take("connect");
+    let connect = connect.and_then(|item| section.parse(&item, |item| value::connect(item, url.as_ref())));
     let account = vault.account(section);
     let timeout = section.get("timeout", |item| value::duration(item, &value::TIMEOUT));
     let down_after = section.get("down_after", |item| item.integer(1, 1000));

@@ -121,6 +121,18 @@ pub(super) fn server_url(item: &Item<'_>) -> Result<Url, Problem> {
     Ok(url)
 }
 
+/// Where to connect instead of to `url`. Over https the certificate is checked by the
+/// name in `url`, so there must be one.
+pub(super) fn connect(item: &Item<'_>, url: Option<&Url>) -> Result<Url, Problem> {
+    let connect = server_url(item)?;
+    if connect.scheme() == "https" && url.is_some_and(|url| url.domain().is_none()) {
+        let problem = "is of https, but url names no host that its certificate could be checked by; \
+                       write url with a host name, or connect with http";
+        return Err(problem.to_owned().into());
+    }
+    Ok(connect)
+}
+
 pub(super) fn instance_name<'i>(item: &'i Item<'_>) -> Result<&'i str, Problem> {
     let name = item.string()?;
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');

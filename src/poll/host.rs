@@ -74,6 +74,7 @@ impl Host for StoreHost {
     }
 
     fn requested(&self, endpoint: Endpoint, code: &str, took: Duration) {
+        super::vitals::goes_on();
         self.metrics.requested(endpoint.as_str(), code, took);
     }
 

@@ -166,6 +166,7 @@ impl Instance {
             events.push(Event::new(&self.origin, EventKind::InstanceFirstLook, "first look", None, now, data));
         }
         self.commit(PollKind::Config, &memory.to_documents(), &after.to_documents(), Vec::new(), events).await?;
+        self.vitals.set_down(after.down_since().is_some());
         *memory = after;
         Ok(())
     }

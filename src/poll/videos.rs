@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::Instance;
+use super::{Instance, vitals};
 use crate::core::event::Event;
 use crate::core::poll::PollKind;
 use crate::core::rights::Role;
@@ -31,7 +31,7 @@ impl Instance {
         let sees_all = self.role().await?.is_some_and(Role::moderates);
         let sight = if sees_all { Sight::Everything } else { Sight::Public };
         let look = Look { sight, scope: self.scope };
-        let _turn = self.videos_turn.lock().await;
+        let _turn = vitals::queue(self.videos_turn.lock()).await;
         // The memory stays free meanwhile: the poll of jobs reads it.
         let memory = self.videos.lock().await.clone();
         let mut lists = Lists(&self.client);

@@ -40,6 +40,10 @@ impl Plan {
         Self { when, phase, due, seen: now }
     }
 
+    pub(super) fn due(&self) -> Timestamp {
+        self.due
+    }
+
     pub(super) fn look(&mut self, now: Timestamp) -> Look {
         let set_back = self.seen.duration_since(now) > CORRECTION;
         self.seen = now;

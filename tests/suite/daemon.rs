@@ -11,5 +11,6 @@ mod outage;
 mod scrape;
 mod secrets;
 mod server;
+mod service;
 mod tokens;
 mod truth;

@@ -9,4 +9,5 @@ mod metrics;
 mod peertube;
 mod prometheus;
 mod store;
+mod systemd;
 mod tools;

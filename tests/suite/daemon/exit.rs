@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use peertube_sim::jobs::Version;
 use peertube_sim::{Mode, Proxy, Sim, World};
+use serde_json::Value;
 
 use super::harness::{Home, ROOT, Scraper, Watch, by_hand, each_second, eventually, instance};
 
@@ -87,13 +88,13 @@ async fn a_second_daemon_on_the_same_state_is_refused() {
     let watch = Watch::start(&home).await;
     let done = home.done(&["run"]);
     assert_eq!(done.status.code(), Some(1));
-    let message = format!(
-        "tubewarden: open the state at {}: process {} holds it; \
-         stop that daemon first, or give this one another state url\n",
+    let reason = format!(
+        "open the state at {}: process {} holds it; stop that daemon first, or give this one another state url",
         home.file("state.db").display(),
         std::process::id()
     );
-    assert_eq!(String::from_utf8_lossy(&done.stderr), message);
+    let line = only_line(&done.stderr);
+    assert_eq!([&line["level"], &line["message"], &line["error"]], ["ERROR", "tubewarden ends", reason.as_str()]);
     watch.stop().await;
 }
 
@@ -105,9 +106,30 @@ fn an_address_that_is_taken_is_told() {
     home.configure(&address.to_string(), &instance("main", NOWHERE, ""));
     let done = home.done(&["run"]);
     assert_eq!(done.status.code(), Some(1));
-    let said = String::from_utf8_lossy(&done.stderr).into_owned();
-    let message = format!("tubewarden: listen on {address}: is another daemon there?: ");
-    assert!(said.starts_with(&message), "{said}");
+    let reason = format!("listen on {address}: is another daemon there?: ");
+    let line = only_line(&done.stderr);
+    assert!(line["error"].as_str().unwrap().starts_with(&reason), "{line}");
+
+    // For people, and where the log is to show nothing of the program's own.
+    let text = |level: &str| {
+        let config = fs::read_to_string(home.file("config.toml")).unwrap();
+        let log = format!("[log]\nlevel = \"{level}\"\n");
+        fs::write(home.file("config.toml"), config.replace("[log]\nformat = \"json\"\n", &log)).unwrap();
+        let said = String::from_utf8(home.done(&["run"]).stderr).unwrap();
+        fs::write(home.file("config.toml"), config).unwrap();
+        said
+    };
+    let said = text("warn");
+    assert!(said.contains(&format!("ERROR tubewarden::cli::run: tubewarden ends error=\"{reason}")), "{said}");
+    let said = text("sqlx=info");
+    assert!(said.starts_with(&format!("tubewarden: {reason}")), "{said}");
+}
+
+/// A log of one line, as JSON.
+fn only_line(log: &[u8]) -> Value {
+    let text = String::from_utf8(log.to_vec()).unwrap();
+    assert_eq!(text.lines().count(), 1, "{text}");
+    serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"))
 }
 
 #[test]

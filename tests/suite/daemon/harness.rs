@@ -14,7 +14,8 @@ use tempfile::TempDir;
 use tubewarden::config::{Config, Secrets};
 use tubewarden::core::event::{Event, EventKind};
 use tubewarden::core::poll::PollKind;
-use tubewarden::daemon::Daemon;
+use tubewarden::daemon::{Daemon, Options};
+use tubewarden::service;
 use tubewarden::store::{Access, EventFilter, Store};
 
 use crate::exposition::Exposition;
@@ -92,6 +93,10 @@ impl Home {
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tubewarden"));
         command.args(args).env("TUBEWARDEN_CONFIG", self.file("config.toml")).env_remove("CREDENTIALS_DIRECTORY");
+        // Whoever runs the tests may be a service.
+        for name in service::VARIABLES {
+            command.env_remove(name);
+        }
         command.stdin(Stdio::null());
         command
     }
@@ -103,9 +108,17 @@ impl Home {
 
     /// A command that goes on. Each has a name for its files.
     pub(super) fn program(&self, name: &str, args: &[&str]) -> Program {
+        self.program_with(name, args, &[])
+    }
+
+    /// The same with more variables in its environment.
+    pub(super) fn program_with(&self, name: &str, args: &[&str], variables: &[(&str, String)]) -> Program {
         let [out, log] = ["out", "log"].map(|kind| self.file(&format!("{name}.{kind}")));
         let mut command = self.command(args);
-        command.stdout(File::create(&out).unwrap()).stderr(File::create(&log).unwrap());
+        command
+            .envs(variables.iter().map(|(name, value)| (name, value)))
+            .stdout(File::create(&out).unwrap())
+            .stderr(File::create(&log).unwrap());
         Program { child: command.spawn().unwrap(), out, log }
     }
 }
@@ -188,7 +201,11 @@ pub(super) struct Watch {
 
 impl Watch {
     pub(super) async fn start(home: &Home) -> Self {
-        let daemon = Daemon::start(&home.config()).await.unwrap();
+        Self::start_with(home, Options::default()).await
+    }
+
+    pub(super) async fn start_with(home: &Home, options: Options) -> Self {
+        let daemon = Daemon::start_with(&home.config(), options).await.unwrap();
         let scraper = Scraper::new(daemon.address());
         Self { daemon, scraper }
     }

@@ -1,0 +1,177 @@
+//! What a service manager hears of the daemon, and when it does not hear of it.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use peertube_sim::jobs::Version;
+use peertube_sim::{Mode, Proxy, Sim, World};
+use tokio::net::UnixDatagram;
+
+use tubewarden::core::poll::PollKind;
+use tubewarden::daemon::Options;
+use tubewarden::service::Manager;
+
+use super::harness::{Home, PATIENCE, Program, ROOT, Scraper, Watch, by_hand, each_second, instance};
+
+/// Nobody is there.
+const NOWHERE: &str = "http://127.0.0.1:9";
+
+/// The manager's end of the socket.
+struct Ear {
+    socket: UnixDatagram,
+    path: PathBuf,
+}
+
+impl Ear {
+    fn of(home: &Home) -> Self {
+        let path = home.file("notify");
+        Self { socket: UnixDatagram::bind(&path).unwrap(), path }
+    }
+
+    /// What a manager sets for the process that it starts.
+    fn variables(&self, watchdog: Duration) -> [(&'static str, String); 2] {
+        let socket = self.path.to_str().unwrap().to_owned();
+        [("NOTIFY_SOCKET", socket), ("WATCHDOG_USEC", watchdog.as_micros().to_string())]
+    }
+
+    fn run(&self, home: &Home, watchdog: Duration) -> Program {
+        home.program_with("run", &["run"], &self.variables(watchdog))
+    }
+
+    async fn next(&self) -> String {
+        let mut bytes = [0; 4096];
+        let heard = tokio::time::timeout(PATIENCE, self.socket.recv(&mut bytes)).await;
+        let heard = heard.unwrap_or_else(|_| panic!("the manager is not told in time")).unwrap();
+        String::from_utf8(bytes[..heard].to_vec()).unwrap()
+    }
+
+    /// The next message of which this is true.
+    async fn until(&self, is: impl Fn(&str) -> bool) -> String {
+        let begin = Instant::now();
+        loop {
+            let heard = self.next().await;
+            if is(&heard) {
+                return heard;
+            }
+            assert!(begin.elapsed() < PATIENCE, "not heard in time; the last was {heard:?}");
+        }
+    }
+}
+
+fn feeds(heard: &str) -> bool {
+    heard.lines().any(|line| line == "WATCHDOG=1")
+}
+
+fn status(heard: &str) -> &str {
+    heard.lines().find_map(|line| line.strip_prefix("STATUS=")).unwrap_or_else(|| panic!("no status in {heard:?}"))
+}
+
+async fn quiet() -> Sim {
+    Sim::serve(World::new(1, Timestamp::now(), Version::V8_2)).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_manager_hears_that_it_is_ready_how_it_goes_and_that_it_stops() {
+    let sim = quiet().await;
+    let down = instance("down", NOWHERE, "down_after = 1");
+    let home = Home::new(&(each_second() + &instance("main", &sim.url(), ROOT) + &down));
+    let ear = Ear::of(&home);
+    let limit = Duration::from_secs(3);
+    let mut program = ear.run(&home, limit);
+
+    let ready = ear.next().await;
+    let mut fed_at = Instant::now();
+    assert!(ready.starts_with("READY=1\nSTATUS=2 instances, "), "{ready:?}");
+    assert!(feeds(&ready));
+    let health = format!("http://{}/-/healthy", program.address().await);
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    assert_eq!(client.get(health).send().await.unwrap().status(), 200, "the listener answers by then");
+
+    for _ in 0..2 {
+        let heard = ear.next().await;
+        let after = fed_at.elapsed();
+        assert!(feeds(&heard) && !heard.contains("READY"), "{heard:?}");
+        assert!(limit / 4 < after && after < limit, "{after:?}, of which half is asked for");
+        fed_at = Instant::now();
+    }
+    let heard = ear.until(|heard| status(heard).contains("down")).await;
+    let at = status(&heard).strip_prefix("2 instances, 1 down, last poll ").unwrap_or_else(|| panic!("{heard:?}"));
+    let ago = Timestamp::now().duration_since(at.parse().unwrap());
+    assert!(ago.as_secs().abs() < 30, "{ago:?}");
+    assert!(feeds(&heard), "an instance that is down is no reason to starve the watchdog");
+
+    program.terminate();
+    let heard = ear.until(|heard| heard.contains("STOPPING=1")).await;
+    assert!(status(&heard).starts_with("stopping"), "{heard:?}");
+    assert_eq!(program.ends().await.code(), Some(0));
+    assert!(ear.socket.try_recv(&mut [0]).is_err(), "the last that is heard is that it stops");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_daemon_that_cannot_begin_is_never_ready() {
+    let home = Home::new(&(by_hand() + &instance("main", NOWHERE, "")));
+    let watch = Watch::start(&home).await;
+    let ear = Ear::of(&home);
+    let mut program = ear.run(&home, Duration::from_secs(1));
+    assert_eq!(program.ends().await.code(), Some(1));
+    assert!(ear.socket.try_recv(&mut [0]).is_err());
+    watch.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_state_that_takes_no_write_starves_the_watchdog_until_it_does() {
+    let sim = quiet().await;
+    let home = Home::new(&(by_hand() + &instance("main", &sim.url(), ROOT)));
+    let ear = Ear::of(&home);
+    let mut program = ear.run(&home, Duration::from_secs(1));
+    ear.until(feeds).await;
+
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(home.file("state.db"));
+    let other = sqlx::SqlitePool::connect_with(options).await.unwrap();
+    let held = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    ear.until(|heard| !feeds(heard)).await;
+    for _ in 0..3 {
+        let heard = ear.next().await;
+        assert!(!feeds(&heard), "{heard:?}");
+        assert!(status(&heard).starts_with("the state does not answer; 1 instance, "), "{heard:?}");
+    }
+
+    held.rollback().await.unwrap();
+    let heard = ear.until(feeds).await;
+    assert!(status(&heard).starts_with("1 instance, "), "{heard:?}");
+    other.close().await;
+    program.terminate();
+    assert_eq!(program.ends().await.code(), Some(0));
+    let errors: Vec<_> = program.log().into_iter().filter(|line| line["level"] == "ERROR").collect();
+    let hangs = "the state does not answer: the watchdog is not fed until it goes on";
+    assert!(errors.len() == 1 && errors[0]["message"] == hangs, "{errors:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_poll_that_hangs_starves_the_watchdog_until_it_goes_on() {
+    let sim = quiet().await;
+    let proxy = Proxy::start(sim.address()).await.unwrap();
+    let more = format!("connect = \"{}\"\ntimeout = \"2m\"\n{ROOT}", proxy.url());
+    let home = Home::new(&(by_hand() + &instance("main", &sim.url(), &more)));
+    let ear = Ear::of(&home);
+    let variables = ear.variables(Duration::from_millis(200));
+    let env = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone());
+    let manager = Manager::of(std::process::id(), &env).unwrap();
+    let options = Options { manager, hung_after: Some(Duration::from_secs(2)) };
+    let watch = Watch::start_with(&home, options).await;
+    Scraper::new(watch.address()).ready().await;
+    ear.until(feeds).await;
+
+    proxy.set(Mode::BlackHole).await;
+    watch.wake("main", PollKind::Jobs);
+    let heard = ear.until(|heard| !feeds(heard)).await;
+    assert!(status(&heard).starts_with("the poll jobs of main hangs; 1 instance, "), "{heard:?}");
+
+    proxy.set(Mode::Refuse).await;
+    let heard = ear.until(feeds).await;
+    assert!(status(&heard).starts_with("1 instance, "), "{heard:?}");
+    let stopped = tokio::spawn(watch.stop());
+    ear.until(|heard| heard.starts_with("STOPPING=1\n")).await;
+    stopped.await.unwrap();
+}
