@@ -6,6 +6,7 @@ mod crashes;
 mod exit;
 mod harness;
 mod history;
+mod once;
 mod outage;
 mod scrape;
 mod secrets;

@@ -92,6 +92,8 @@ impl Home {
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tubewarden"));
         command.args(args).env("TUBEWARDEN_CONFIG", self.file("config.toml")).env_remove("CREDENTIALS_DIRECTORY");
+        // What it leaves behind there is seen.
+        command.env("TMPDIR", self.0.path());
         command.stdin(Stdio::null());
         command
     }
