@@ -68,6 +68,8 @@ struct Rights {
     role: Option<Role>,
     /// When; `None` if it has to be asked for again.
     at: Option<Instant>,
+    /// Sign-ins by then: whoever gives an account another role ends its tokens.
+    sign_ins: u64,
 }
 
 #[derive(Debug)]
@@ -307,14 +309,15 @@ impl Instance {
         }
         {
             let known = self.rights.lock().unwrap_or_else(PoisonError::into_inner);
-            if known.at.is_some_and(|at| at.elapsed() < self.rights_last) {
+            let is_recent = known.at.is_some_and(|at| at.elapsed() < self.rights_last);
+            if is_recent && known.sign_ins == self.host.sign_ins() {
                 return Ok(known.role);
             }
         }
         let role = self.client.me().await?.role;
         let mut known = self.rights.lock().unwrap_or_else(PoisonError::into_inner);
         let before = known.role.replace(role);
-        known.at = Some(Instant::now());
+        (known.at, known.sign_ins) = (Some(Instant::now()), self.host.sign_ins());
         if before.is_some_and(|before| before != role) {
             tracing::info!(peertube_instance = %self.origin.name, %role, "the account has another role now");
         }

@@ -1,5 +1,7 @@
 //! What is watched in whose name: rights, one-time passwords, refused sign-ins.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use peertube_sim::accounts::{Grants, Role};
 use peertube_sim::jobs::Version;
@@ -9,8 +11,9 @@ use peertube_sim::{Sim, World};
 
 use tubewarden::core::event::EventKind;
 use tubewarden::core::poll::PollKind;
+use tubewarden::daemon::Habits;
 
-use super::harness::{Home, ROOT, Scrape, Watch, by_hand, eventually, instance};
+use super::harness::{Home, Log, ROOT, Scrape, Watch, by_hand, eventually, instance};
 
 const TOTP: &str = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP";
 
@@ -33,8 +36,19 @@ fn account(username: &str, more: &str) -> String {
     format!("username = \"{username}\"\npassword = \"{username}-password\"\n{more}")
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+/// Lines of the log with a text that are about an instance.
+fn said(log: &Log, name: &str, text: &str) -> usize {
+    let name = format!("peertube_instance={name} ");
+    log.lines_with(text).iter().filter(|line| line.contains(&name)).count()
+}
+
+const OFF: &str = "the account does not allow this poll: it is off";
+const ON: &str = "the account allows this poll now: it is on";
+const ANOTHER: &str = "the account has another role now";
+
+#[tokio::test]
 async fn each_account_is_asked_what_it_may_and_signs_in_once() {
+    let (log, _logging) = Log::of_this_thread();
     let mut world = World::new(1, Timestamp::now(), Version::V8_2);
     world.limits = Limits { token: Limits::peertube().token, ..Limits::none() };
     world.accounts.add("moderator", "moderator-password", Role::Moderator);
@@ -53,7 +67,7 @@ async fn each_account_is_asked_what_it_may_and_signs_in_once() {
     let home = Home::new(&(by_hand() + &instances.concat()));
     let watch = Watch::ready(&home).await;
     let names = watched.each_ref().map(|(name, _)| *name);
-    for _ in 0..5 {
+    for _ in 0..10 {
         names.iter().for_each(|name| watch.wake(name, PollKind::Jobs));
         watch.poll_each(&names, &[PollKind::Videos, PollKind::VideosFull, PollKind::Config]).await;
     }
@@ -75,6 +89,9 @@ async fn each_account_is_asked_what_it_may_and_signs_in_once() {
         assert!(scrape.value("peertube_videos", &of).is_some(), "{name}");
         let is_counted = scrape.value("peertube_jobs_listed", &of).is_some();
         assert_eq!(is_counted, polls[0] == 1.0, "{name}: no gauge lies about what can't be asked");
+        let off = polls.iter().filter(|is_on| **is_on == 0.0).count();
+        assert_eq!(said(&log, name, OFF), off, "{name}: each that is off is told once");
+        assert_eq!(said(&log, name, ON) + said(&log, name, ANOTHER), 0, "{name}: nothing has changed");
     }
     assert_eq!(scrape.value("tubewarden_polls_total", &[("result", "error")]), Some(0.0));
     assert_eq!(sim.with(|world| world.accounts.truth().password), Grants { granted: 4, refused: 0 });
@@ -85,6 +102,115 @@ async fn each_account_is_asked_what_it_may_and_signs_in_once() {
     let watch = Watch::ready(&home).await;
     assert_eq!(signed_in(&watch.scrape().await, "two-factor"), Some(1.0));
     assert_eq!(sim.with(|world| world.accounts.truth().password.granted), 4);
+    watch.stop().await;
+}
+
+/// An instance watched in the name of somebody with this role, and its log.
+async fn watched_as(role: Role, rights_last: Option<Duration>) -> (Sim, Watch, Home) {
+    let mut world = World::new(1, Timestamp::now(), Version::V8_2);
+    world.limits = Limits { token: Limits::peertube().token, ..Limits::none() };
+    world.accounts.add("warden", "warden-password", role);
+    world.upload(NewVideo::named("holidays").without_transcoding());
+    let sim = Sim::serve(world).await.unwrap();
+    let home = Home::new(&(by_hand() + &instance("main", &sim.url(), &account("warden", ""))));
+    let watch = Watch::start_with(&home, Habits { rights_last }).await.once_ready().await;
+    (sim, watch, home)
+}
+
+/// Changes what the account may, and nothing else.
+fn change_role(sim: &Sim, role: Role) {
+    sim.with(|world| world.accounts.get_mut("warden").unwrap().role = role);
+}
+
+/// Wakes the poll of jobs until it is on or off.
+async fn jobs_become(watch: &Watch, is_on: f64) {
+    eventually("the poll of jobs is on or off", async || {
+        watch.wake("main", PollKind::Jobs);
+        (enabled(&watch.scrape().await, "main")[0] == is_on).then_some(())
+    })
+    .await;
+}
+
+const VIDEOS: [PollKind; 2] = [PollKind::Videos, PollKind::VideosFull];
+
+#[tokio::test]
+async fn a_promotion_is_noticed_when_the_role_is_asked_for_again() {
+    let (log, _logging) = Log::of_this_thread();
+    let (sim, watch, _home) = watched_as(Role::User, Some(Duration::ZERO)).await;
+    assert_eq!(enabled(&watch.scrape().await, "main"), [0.0, 1.0, 1.0, 1.0]);
+    assert_eq!(said(&log, "main", OFF), 1);
+
+    change_role(&sim, Role::Moderator);
+    watch.poll_each(&["main"], &VIDEOS).await;
+    assert_eq!(said(&log, "main", ANOTHER), 1);
+    assert_eq!(enabled(&watch.scrape().await, "main"), [0.0, 1.0, 1.0, 1.0]);
+    change_role(&sim, Role::Administrator);
+    jobs_become(&watch, 1.0).await;
+    for _ in 0..5 {
+        watch.poll_each(&["main"], &PollKind::ALL).await;
+    }
+
+    let scrape = watch.scrape().await;
+    assert!(scrape.value("peertube_jobs_listed", &[("peertube_instance", "main")]).is_some());
+    assert_eq!([said(&log, "main", OFF), said(&log, "main", ON), said(&log, "main", ANOTHER)], [1, 1, 2]);
+    assert_eq!(scrape.value("tubewarden_polls_total", &[("result", "error")]), Some(0.0));
+    assert_eq!(sim.with(|world| world.accounts.truth().password), Grants { granted: 1, refused: 0 });
+    watch.stop().await;
+}
+
+#[tokio::test]
+async fn a_role_is_not_asked_for_at_each_poll() {
+    let (sim, watch, _home) = watched_as(Role::User, None).await;
+    change_role(&sim, Role::Administrator);
+    for _ in 0..5 {
+        watch.wake("main", PollKind::Jobs);
+        watch.poll_each(&["main"], &VIDEOS).await;
+    }
+    assert_eq!(enabled(&watch.scrape().await, "main"), [0.0, 1.0, 1.0, 1.0], "not for 15 minutes");
+    watch.stop().await;
+}
+
+#[tokio::test]
+async fn a_role_that_is_given_in_peertube_is_noticed_by_the_sign_in_that_it_costs() {
+    let (log, _logging) = Log::of_this_thread();
+    let (sim, watch, _home) = watched_as(Role::User, None).await;
+    for (i, (role, is_on)) in [(Role::Administrator, 1.0), (Role::Moderator, 0.0)].into_iter().enumerate() {
+        sim.with(|world| world.accounts.set_role("warden", role));
+        watch.poll_each(&["main"], &VIDEOS).await;
+        jobs_become(&watch, is_on).await;
+        assert_eq!(said(&log, "main", ANOTHER), i + 1);
+        assert_eq!(sim.with(|world| world.accounts.truth().password.granted), i as u64 + 2);
+    }
+    assert_eq!([said(&log, "main", OFF), said(&log, "main", ON)], [2, 1]);
+    assert_eq!(watch.scrape().await.value("tubewarden_polls_total", &[("result", "error")]), Some(0.0));
+    watch.stop().await;
+}
+
+#[tokio::test]
+async fn a_demotion_is_noticed_at_the_first_refusal_and_fails_no_poll() {
+    let (log, _logging) = Log::of_this_thread();
+    let (sim, watch, _home) = watched_as(Role::Administrator, None).await;
+    assert_eq!(enabled(&watch.scrape().await, "main"), [1.0; 4]);
+
+    change_role(&sim, Role::Moderator);
+    jobs_become(&watch, 0.0).await;
+    assert_eq!([said(&log, "main", OFF), said(&log, "main", ANOTHER)], [1, 1]);
+    let of = [("peertube_instance", "main")];
+    assert_eq!(watch.scrape().await.value("peertube_jobs_listed", &of), None, "nothing is shown that may be old");
+    // Of this one, the first refusal is that of the videos that are not public.
+    change_role(&sim, Role::User);
+    for _ in 0..5 {
+        watch.wake("main", PollKind::Jobs);
+        watch.poll_each(&["main"], &[PollKind::Videos, PollKind::VideosFull, PollKind::Config]).await;
+    }
+
+    let scrape = watch.scrape().await;
+    assert_eq!(enabled(&scrape, "main"), [0.0, 1.0, 1.0, 1.0]);
+    assert_eq!([said(&log, "main", OFF), said(&log, "main", ON), said(&log, "main", ANOTHER)], [1, 0, 2]);
+    assert_eq!(scrape.value("tubewarden_polls_total", &[("result", "error")]), Some(0.0));
+    assert_eq!(signed_in(&scrape, "main"), Some(1.0));
+    assert_eq!(sim.with(|world| world.accounts.truth().password), Grants { granted: 1, refused: 0 });
+    assert_eq!(watch.count(EventKind::VideoDeleted).await, 0);
     watch.stop().await;
 }
 
