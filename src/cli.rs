@@ -5,6 +5,7 @@ mod check;
 mod events;
 mod poll;
 mod run;
+mod status;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -38,6 +39,8 @@ enum Command {
     Check,
     /// Makes one round of every poll, prints the events found as JSON lines, and ends.
     Poll(poll::Args),
+    /// Shows the instances, their polls and queues, as the state knows them.
+    Status(status::Args),
     /// Prints the history kept in the state.
     Events(events::Args),
 }
@@ -67,6 +70,7 @@ impl Cli {
             Command::Run => run::run(&self.config).await,
             Command::Check => check::check(&self.config),
             Command::Poll(args) => poll::poll(&self.config, args).await,
+            Command::Status(args) => status::status(&self.config, args).await,
             Command::Events(args) => events::events(&self.config, args).await,
         };
         match done {

@@ -11,6 +11,7 @@
 //! - [`http`]: the listener that serves it.
 //! - [`log`]: every event of the program as one safe line.
 //! - [`daemon`]: wiring, supervision, the order of starting and stopping.
+//! - [`status`]: what the state says of all instances, for people and for scripts.
 //! - [`cli`]: the command line.
 
 pub mod cli;
@@ -23,4 +24,5 @@ pub mod metrics;
 pub mod peertube;
 pub mod poll;
 pub mod schedule;
+pub mod status;
 pub mod store;

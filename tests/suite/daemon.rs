@@ -10,5 +10,6 @@ mod once;
 mod outage;
 mod scrape;
 mod secrets;
+mod status;
 mod tokens;
 mod truth;
