@@ -3,6 +3,7 @@
 
 mod check;
 mod events;
+mod online;
 mod poll;
 mod run;
 mod status;
@@ -36,7 +37,7 @@ enum Command {
     /// Runs the daemon.
     Run,
     /// Validates the whole configuration.
-    Check,
+    Check(check::Args),
     /// Makes one round of every poll, prints the events found as JSON lines, and ends.
     Poll(poll::Args),
     /// Shows the instances, their polls and queues, as the state knows them.
@@ -68,7 +69,7 @@ impl Cli {
     pub async fn execute(self) -> ExitCode {
         let done = match self.command {
             Command::Run => run::run(&self.config).await,
-            Command::Check => check::check(&self.config),
+            Command::Check(args) => check::check(&self.config, args).await,
             Command::Poll(args) => poll::poll(&self.config, args).await,
             Command::Status(args) => status::status(&self.config, args).await,
             Command::Events(args) => events::events(&self.config, args).await,

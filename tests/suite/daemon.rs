@@ -7,6 +7,7 @@ mod exit;
 mod harness;
 mod history;
 mod once;
+mod online;
 mod outage;
 mod scrape;
 mod secrets;
