@@ -3,14 +3,20 @@
 
 mod check;
 mod events;
+mod online;
+mod poll;
 mod run;
+mod status;
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 
-use crate::config::{Config, ConfigErrors, DEFAULT_PATH, Secrets};
+use crate::config::{Config, ConfigErrors, DEFAULT_PATH, LogFormat, Secrets};
+use crate::log::{self, Format, LogOptions};
 
 /// The configuration is wrong: the service is not restarted on it (`EX_CONFIG`).
 const EXIT_CONFIG: u8 = 78;
@@ -31,7 +37,11 @@ enum Command {
     /// Runs the daemon.
     Run,
     /// Validates the whole configuration.
-    Check,
+    Check(check::Args),
+    /// Makes one round of every poll, prints the events found as JSON lines, and ends.
+    Poll(poll::Args),
+    /// Shows the instances, their polls and queues, as the state knows them.
+    Status(status::Args),
     /// Prints the history kept in the state.
     Events(events::Args),
 }
@@ -61,7 +71,9 @@ impl Cli {
     pub async fn execute(self) -> ExitCode {
         let done = match self.command {
             Command::Run => run::run(&self.config).await,
-            Command::Check => check::check(&self.config),
+            Command::Check(args) => check::check(&self.config, args).await,
+            Command::Poll(args) => poll::poll(&self.config, args).await,
+            Command::Status(args) => status::status(&self.config, args).await,
             Command::Events(args) => events::events(&self.config, args).await,
         };
         match done {
@@ -81,6 +93,16 @@ impl Cli {
 
 fn load(path: &std::path::Path, secrets: Secrets) -> Result<Config, ConfigErrors> {
     Config::load(path, secrets, &|name| std::env::var(name).ok())
+}
+
+/// Starts the log on standard error.
+fn start_log(config: &Config, filter: &str) -> anyhow::Result<()> {
+    let format = match config.log.format {
+        LogFormat::Text => Format::Text,
+        LogFormat::Json => Format::Json,
+    };
+    let ansi = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    log::init(&LogOptions { format, filter: filter.to_owned(), ansi }).context("start the log")
 }
 
 #[expect(clippy::print_stderr, reason = "this is where a command line tool says why it failed")]

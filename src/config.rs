@@ -120,6 +120,8 @@ pub struct Instance {
     pub url: Url,
     /// Where to connect instead, still speaking as the host of `url`. Ends with a slash.
     pub connect: Option<Url>,
+    /// Who is to sign in; known with [`Secrets::Skip`] too.
+    pub username: Option<String>,
     /// Without one, only what anyone may see is watched. Always absent with [`Secrets::Skip`].
     pub account: Option<Account>,
     /// The longest that one request may take: a second to ten minutes.

@@ -1,6 +1,9 @@
 //! The daemon: wiring, supervision, and the order of starting and stopping. A core
 //! task that ends before it is told to ends the daemon, so that systemd restarts it.
 
+mod one_round;
+mod open;
+
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -13,15 +16,16 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::config::{Config, When};
+use crate::config::Config;
 use crate::core::poll::PollKind;
-use crate::core::rights::Needs;
 use crate::http::{self, Readiness};
-use crate::metrics::{Build, Metrics};
-use crate::poll::{Instance, Ways};
+use crate::metrics::Metrics;
+use crate::poll::Ways;
 use crate::schedule::{Clock, WakeHandle, phase_of};
 use crate::service::{self, Manager, Watched};
 use crate::store::{Access, Store};
+pub use one_round::{OneRound, one_round};
+pub use open::interval;
 
 /// Instances that make the first run of a poll at the same time.
 const FIRST_RUNS: usize = 16;
@@ -39,6 +43,8 @@ pub struct Options {
     pub manager: Option<Manager>,
     /// How long a poll may show no sign of life; `None` for what its time limits allow.
     pub hung_after: Option<Duration>,
+    /// How long an account's role is taken for known; `None` for 15 minutes.
+    pub rights_last: Option<Duration>,
 }
 
 /// A running daemon.
@@ -68,11 +74,7 @@ impl Daemon {
             .await
             .with_context(|| format!("listen on {}: is another daemon there?", config.server.listen))?;
         let address = listener.local_addr().context("find the address of the listener")?;
-        let build = Build {
-            version: env!("CARGO_PKG_VERSION"),
-            revision: option_env!("TUBEWARDEN_REVISION").unwrap_or("unknown"),
-        };
-        let metrics = Metrics::new(build)?;
+        let metrics = Metrics::new(open::BUILD)?;
         let clock = Clock::start().await?;
         let (stop_polls, stopping) = watch::channel(false);
         let (stop_services, services_stopping) = watch::channel(false);
@@ -84,15 +86,7 @@ impl Daemon {
         let mut vitals = Vec::new();
         for instance in &config.instances {
             let name = &instance.origin.name;
-            let kinds: Vec<(PollKind, Duration, bool)> = PollKind::ALL
-                .into_iter()
-                .map(|kind| {
-                    let may = kind.needs() == Needs::Nothing || instance.account.is_some();
-                    (kind, interval(instance.polls.when(kind)), may)
-                })
-                .collect();
-            let opened = Instance::open(instance, config, store.clone(), metrics.instance(name, &kinds)?).await?;
-            let opened = Arc::new(opened);
+            let opened = open::open(instance, config, &store, &metrics, options.rights_last).await?;
             vitals.push(opened.vitals().clone());
             for kind in PollKind::ALL {
                 let when = instance.polls.when(kind).clone();
@@ -130,7 +124,7 @@ impl Daemon {
                 Ok(())
             });
         }
-        tracing::info!(listen = %address, instances = config.instances.len(), "tubewarden {} watches", build.version);
+        tracing::info!(listen = %address, instances = config.instances.len(), "tubewarden {} watches", open::BUILD.version);
         Ok(Self { address, store, clock, polls, services, stop_polls, stop_services, wakes })
     }
 
@@ -210,14 +204,7 @@ async fn stopped(mut stopping: watch::Receiver<bool>) {
 
 async fn keep_pruning(store: Arc<Store>, keep: Duration, mut stopping: watch::Receiver<bool>) -> anyhow::Result<()> {
     loop {
-        let now = Timestamp::now();
-        let keep = SignedDuration::try_from(keep).unwrap_or(SignedDuration::MAX);
-        let events_before = now.saturating_sub(keep).unwrap_or(Timestamp::MIN);
-        let settled_before = now.saturating_sub(SETTLED_KEPT).unwrap_or(Timestamp::MIN);
-        match store.prune(events_before, settled_before).await {
-            Ok(pruned) => tracing::debug!(events = pruned.events, settled = pruned.settled, "pruned the state"),
-            Err(error) => tracing::warn!(error = %anyhow!(error), "the state could not be pruned"),
-        }
+        prune(&store, keep).await;
         tokio::select! {
             _ = stopping.wait_for(|stopping| *stopping) => return Ok(()),
             () = tokio::time::sleep(PRUNE_EVERY) => {}
@@ -225,14 +212,13 @@ async fn keep_pruning(store: Arc<Store>, keep: Duration, mut stopping: watch::Re
     }
 }
 
-/// How far apart two runs are; of a cron line, the next two.
-fn interval(when: &When) -> Duration {
-    match when {
-        When::Every(every) => *every,
-        When::Cron(cron) => {
-            let first = cron.next_after(Timestamp::now());
-            let second = first.and_then(|first| cron.next_after(first));
-            first.zip(second).map_or(Duration::ZERO, |(first, second)| second.duration_since(first).unsigned_abs())
-        }
+async fn prune(store: &Store, keep: Duration) {
+    let now = Timestamp::now();
+    let keep = SignedDuration::try_from(keep).unwrap_or(SignedDuration::MAX);
+    let events_before = now.saturating_sub(keep).unwrap_or(Timestamp::MIN);
+    let settled_before = now.saturating_sub(SETTLED_KEPT).unwrap_or(Timestamp::MIN);
+    match store.prune(events_before, settled_before).await {
+        Ok(pruned) => tracing::debug!(events = pruned.events, settled = pruned.settled, "pruned the state"),
+        Err(error) => tracing::warn!(error = %anyhow!(error), "the state could not be pruned"),
     }
 }

@@ -12,6 +12,7 @@
 //! - [`log`]: every event of the program as one safe line.
 //! - [`service`]: what the service manager is told, and when the watchdog is fed.
 //! - [`daemon`]: wiring, supervision, the order of starting and stopping.
+//! - [`status`]: what the state says of all instances, for people and for scripts.
 //! - [`cli`]: the command line.
 
 pub mod cli;
@@ -25,4 +26,5 @@ pub mod peertube;
 pub mod poll;
 pub mod schedule;
 pub mod service;
+pub mod status;
 pub mod store;

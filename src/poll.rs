@@ -42,7 +42,7 @@ pub use vitals::{Doing, Vitals};
 /// A poll of a kind missed this often shows nothing rather than what was.
 const STALE_AFTER: u32 = 3;
 
-/// An account's role is asked for again after this long.
+/// An account's role is asked for again after this long, unless a caller knows better.
 const RIGHTS_LAST: Duration = Duration::from_secs(15 * 60);
 
 /// Everything that the polls of one instance share.
@@ -67,6 +67,7 @@ pub struct Instance {
     reach: AsyncMutex<ReachMemory>,
     rights: Mutex<Rights>,
     vitals: Arc<Vitals>,
+    rights_last: Duration,
 }
 
 /// The account's role as it was told last.
@@ -75,6 +76,8 @@ struct Rights {
     role: Option<Role>,
     /// When; `None` if it has to be asked for again.
     at: Option<Instant>,
+    /// Sign-ins by then: whoever gives an account another role ends its tokens.
+    sign_ins: u64,
 }
 
 #[derive(Debug)]
@@ -90,6 +93,16 @@ enum Ran {
     Done,
     /// The account may not ask this.
     NotAllowed,
+}
+
+/// How a run ended, for who tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    Well,
+    /// The account's rights don't allow it, so nothing was asked.
+    Off,
+    /// Why, as one line.
+    Badly(String),
 }
 
 /// How a kind of poll goes, as long as the process runs.
@@ -162,12 +175,24 @@ impl Instance {
             reach: AsyncMutex::new(reach),
             rights: Mutex::default(),
             vitals,
+            rights_last: RIGHTS_LAST,
         })
+    }
+
+    /// Asks for the account's role again after so long.
+    #[must_use]
+    pub fn with_rights_last(mut self, rights_last: Duration) -> Self {
+        self.rights_last = rights_last;
+        self
     }
 
     /// The signs of life of its polls.
     pub fn vitals(&self) -> &Arc<Vitals> {
         &self.vitals
+    }
+
+    pub fn name(&self) -> &str {
+        &self.origin.name
     }
 
     /// Runs one kind of poll until the daemon stops: at once, then at each wake.
@@ -176,7 +201,7 @@ impl Instance {
         if let Ok(_turn) = ways.first_runs.clone().acquire_owned().await
             && !*ways.stopping.borrow()
         {
-            self.run(kind, &mut row).await;
+            self.run_and_tell(kind, &mut row).await;
         }
         drop(ways.first_done);
         loop {
@@ -185,47 +210,52 @@ impl Instance {
                 () = stopped(&mut ways.stopping) => return,
                 () = wakes.next() => {}
             }
-            self.run(kind, &mut row).await;
+            self.run_and_tell(kind, &mut row).await;
         }
     }
 
     /// One run, in a task of its own: a panic ends the run and nothing else, and the task
     /// ends with who waits for it.
-    async fn run(self: &Arc<Self>, kind: PollKind, row: &mut Row) {
-        let began = Instant::now();
+    pub async fn run(self: &Arc<Self>, kind: PollKind) -> Ended {
         let this = self.clone();
         let mut task = JoinSet::new();
         task.spawn(self.vitals.clone().of_run(kind, async move { this.poll(kind).await }));
-        let Some(ran) = task.join_next().await else { return };
+        let ended = match task.join_next().await {
+            None | Some(Ok(Ok(Ran::Done))) => Ended::Well,
+            Some(Ok(Ok(Ran::NotAllowed))) => Ended::Off,
+            Some(Ok(Err(error))) => Ended::Badly(reason(&error)),
+            Some(Err(panic)) => Ended::Badly(format!("it panicked: {panic}")),
+        };
         self.vitals.ended();
+        ended
+    }
+
+    /// One run of many: what is new about it is told to the metrics and to the log.
+    async fn run_and_tell(self: &Arc<Self>, kind: PollKind, row: &mut Row) {
+        let began = Instant::now();
+        let ended = self.run(kind).await;
         let took = began.elapsed();
         let name = &self.origin.name;
-        let trouble = match ran {
-            Ok(Ok(Ran::Done)) => None,
-            Ok(Ok(Ran::NotAllowed)) => {
-                if !std::mem::replace(&mut row.is_off, true) {
-                    let needs = kind.needs();
-                    tracing::info!(peertube_instance = %name, poll = %kind, %needs, "the account does not allow this poll: it is off");
-                }
-                self.metrics.poll_enabled(kind, false);
-                self.metrics.stale(kind);
-                return;
-            }
-            Ok(Err(error)) => Some(reason(&error)),
-            Err(panic) => Some(format!("it panicked: {panic}")),
-        };
-        if trouble.is_none() {
-            row.is_off = false;
+        let needs = kind.needs();
+        let was_off = row.is_off;
+        row.is_off = ended == Ended::Off || (was_off && ended != Ended::Well);
+        if row.is_off && !was_off {
+            tracing::info!(peertube_instance = %name, poll = %kind, %needs, "the account does not allow this poll: it is off");
+        } else if was_off && !row.is_off {
+            tracing::info!(peertube_instance = %name, poll = %kind, "the account allows this poll now: it is on");
         }
         self.metrics.poll_enabled(kind, !row.is_off);
-        self.metrics.polled(kind, trouble.is_none(), took, Timestamp::now());
-        match trouble {
-            None if row.missed > 0 => {
-                tracing::info!(peertube_instance = %name, poll = %kind, missed = row.missed, "the poll succeeds again");
-                *row = Row::default();
+        match ended {
+            Ended::Off => self.metrics.stale(kind),
+            Ended::Well => {
+                self.metrics.polled(kind, true, took, Timestamp::now());
+                if row.missed > 0 {
+                    tracing::info!(peertube_instance = %name, poll = %kind, missed = row.missed, "the poll succeeds again");
+                    row.missed = 0;
+                }
             }
-            None => {}
-            Some(error) => {
+            Ended::Badly(error) => {
+                self.metrics.polled(kind, false, took, Timestamp::now());
                 // The first of a row is a warning; what follows is the same trouble.
                 if row.missed == 0 {
                     tracing::warn!(peertube_instance = %name, poll = %kind, error, "the poll failed; it will be tried again");
@@ -247,27 +277,32 @@ impl Instance {
         result
     }
 
+    /// A refusal says that the role is not what it was: it is asked for anew, and the
+    /// poll is made once more, if it still may be.
     async fn poll_if_allowed(&self, kind: PollKind) -> anyhow::Result<Ran> {
+        let result = self.poll_by_role(kind).await;
+        if !self.client.has_account() || !is_forbidden(&result) {
+            return result;
+        }
+        self.forget_role();
+        let again = self.poll_by_role(kind).await;
+        // PeerTube's word comes before what we conclude from a role.
+        if kind.needs() != Needs::Nothing && is_forbidden(&again) { Ok(Ran::NotAllowed) } else { again }
+    }
+
+    async fn poll_by_role(&self, kind: PollKind) -> anyhow::Result<Ran> {
         let needs = kind.needs();
         if needs != Needs::Nothing && !needs.are_met_by(self.role().await?) {
             return Ok(Ran::NotAllowed);
         }
-        let result = match kind {
-            PollKind::Jobs => self.poll_jobs().await,
-            PollKind::Videos | PollKind::VideosFull => self.poll_videos(kind).await,
-            PollKind::Moderation => self.poll_moderation().await,
-            PollKind::Config => self.poll_config().await,
-            PollKind::Stats => self.poll_stats().await,
-        };
-        let error = result.as_ref().err().and_then(|error| error.downcast_ref::<peertube::Error>());
-        if error.is_some_and(peertube::Error::is_forbidden) {
-            // The role is not what it was.
-            self.forget_role();
-            if needs != Needs::Nothing {
-                return Ok(Ran::NotAllowed);
-            }
+        match kind {
+            PollKind::Jobs => self.poll_jobs().await?,
+            PollKind::Videos | PollKind::VideosFull => self.poll_videos(kind).await?,
+            PollKind::Moderation => self.poll_moderation().await?,
+            PollKind::Config => self.poll_config().await?,
+            PollKind::Stats => self.poll_stats().await?,
         }
-        result.map(|()| Ran::Done)
+        Ok(Ran::Done)
     }
 
     /// Commits what a poll learnt, then tells it: to the metrics and to the log.
@@ -298,14 +333,15 @@ impl Instance {
         }
         {
             let known = self.rights.lock().unwrap_or_else(PoisonError::into_inner);
-            if known.at.is_some_and(|at| at.elapsed() < RIGHTS_LAST) {
+            let is_recent = known.at.is_some_and(|at| at.elapsed() < self.rights_last);
+            if is_recent && known.sign_ins == self.host.sign_ins() {
                 return Ok(known.role);
             }
         }
         let role = self.client.me().await?.role;
         let mut known = self.rights.lock().unwrap_or_else(PoisonError::into_inner);
         let before = known.role.replace(role);
-        known.at = Some(Instant::now());
+        (known.at, known.sign_ins) = (Some(Instant::now()), self.host.sign_ins());
         if before.is_some_and(|before| before != role) {
             tracing::info!(peertube_instance = %self.origin.name, %role, "the account has another role now");
         }
@@ -322,6 +358,11 @@ impl Instance {
         let is_unknown = self.client.has_account() && role.is_none();
         is_unknown || kind.needs().are_met_by(role)
     }
+}
+
+fn is_forbidden(result: &anyhow::Result<Ran>) -> bool {
+    let error = result.as_ref().err().and_then(|error| error.downcast_ref::<peertube::Error>());
+    error.is_some_and(peertube::Error::is_forbidden)
 }
 
 /// An error as one line. The client's errors are whole by themselves.

@@ -4,6 +4,7 @@
 //! are there together or not at all, and no event is there twice.
 
 mod commit;
+mod copy;
 mod error;
 mod events;
 mod file;
@@ -15,6 +16,7 @@ mod sqlite;
 mod tokens;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sqlx::sqlite::SqlitePool;
 use sqlx::{Sqlite, Transaction};
@@ -22,11 +24,15 @@ use sqlx::{Sqlite, Transaction};
 pub use self::commit::Commit;
 pub use self::error::StoreError;
 pub use self::events::{EventFilter, StoredEvent};
+pub use self::file::{Holder, holder};
 use self::file::{Identity, Lock};
 pub use self::instances::{Enrolment, KnownInstance};
 pub use self::prune::Pruned;
 use self::sqlite::Content;
-pub use self::tokens::TokenPair;
+pub use self::tokens::{SignedIn, TokenPair};
+
+/// Who looks whether a daemon runs, holds the lock for less than this.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// As what the state is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +57,8 @@ pub struct Store {
 struct Writer {
     pool: SqlitePool,
     _lock: Lock,
+    /// That of the state which this one is a copy of.
+    _original: Option<Lock>,
 }
 
 impl Store {
@@ -64,7 +72,7 @@ impl Store {
             }
         };
         let identity = Identity::of(&path).map_err(|e| StoreError::file("open the state", &path, e))?;
-        let writer = lock.map(|lock| Writer { pool: sqlite::writer(&path), _lock: lock });
+        let writer = lock.map(|lock| Writer { pool: sqlite::writer(&path), _lock: lock, _original: None });
         Ok(Self { readers: sqlite::readers(&path), path, identity, writer })
     }
 
@@ -127,7 +135,7 @@ async fn prepare(path: &Path) -> Result<Lock, StoreError> {
     let doing = "open the state";
     let failed = |e| StoreError::sql(doing, path, e);
     file::expect_directory(path)?;
-    let lock = Lock::take(path)?;
+    let lock = lock(path).await?;
     file::create(path)?;
     let mut connection = sqlite::connect(path, false).await.map_err(failed)?;
     match sqlite::content(&mut connection).await.map_err(failed)? {
@@ -140,6 +148,16 @@ async fn prepare(path: &Path) -> Result<Lock, StoreError> {
     schema::migrate(&mut connection).await.map_err(failed)?;
     sqlite::close(connection).await;
     Ok(lock)
+}
+
+async fn lock(path: &Path) -> Result<Lock, StoreError> {
+    for _ in 0..4 {
+        match Lock::take(path) {
+            Err(StoreError::Held { .. }) => tokio::time::sleep(LOOK).await,
+            done => return done,
+        }
+    }
+    Lock::take(path)
 }
 
 /// Makes sure that there is something that this program can read.

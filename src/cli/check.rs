@@ -5,13 +5,23 @@ use std::path::Path;
 
 use anyhow::Context;
 
-use super::{Failure, load};
+use super::{Failure, load, online};
 use crate::config::Secrets;
 
-pub(super) fn check(path: &Path) -> Result<(), Failure> {
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Also asks each instance, and says which polls the account allows.
+    #[arg(long)]
+    online: bool,
+}
+
+pub(super) async fn check(path: &Path, args: Args) -> Result<(), Failure> {
     let config = load(path, Secrets::Read)?;
     let names: Vec<&str> = config.instances.iter().map(|instance| instance.origin.name.as_str()).collect();
     writeln!(std::io::stdout(), "{}: the configuration is right; it watches {}", path.display(), names.join(", "))
         .context("write to standard output")?;
+    if args.online {
+        online::check(&config).await?;
+    }
     Ok(())
 }

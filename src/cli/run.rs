@@ -1,25 +1,18 @@
 //! `tubewarden run`: the daemon in the foreground, as systemd wants it.
 
-use std::io::IsTerminal;
 use std::path::Path;
 
 use anyhow::Context;
 use tracing::Level;
 
-use super::{Failure, load};
-use crate::config::{Config, LogFormat, Secrets};
+use super::{Failure, load, start_log};
+use crate::config::{Config, Secrets};
 use crate::daemon::{Daemon, Options, stop_signal};
-use crate::log::{self, Format, LogOptions};
 use crate::service::Manager;
 
 pub(super) async fn run(path: &Path) -> Result<(), Failure> {
     let config = load(path, Secrets::Read)?;
-    let format = match config.log.format {
-        LogFormat::Text => Format::Text,
-        LogFormat::Json => Format::Json,
-    };
-    let ansi = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    log::init(&LogOptions { format, filter: config.log.filter.clone(), ansi }).context("start the log")?;
+    start_log(&config, &config.log.filter)?;
     watch(&config).await.map_err(|error| {
         // A filter may hide all of the program's own lines, but this must be told.
         if !tracing::enabled!(Level::ERROR) {

@@ -160,7 +160,7 @@ fn instance(
     let url = section.require("url", r#""https://peertube.example.com""#, value::server_url);
     let connect = section.take("connect");
     let connect = connect.and_then(|item| section.parse(&item, |item| value::connect(item, url.as_ref())));
-    let account = vault.account(section);
+    let (username, account) = vault.account(section);
     let timeout = section.get("timeout", |item| value::duration(item, &value::TIMEOUT));
     let down_after = section.get("down_after", |item| item.integer(1, 1000));
     let read_only = section.get("read_only", |item| item.boolean());
@@ -170,6 +170,7 @@ fn instance(
         origin: Origin { name: name?, url: url.as_str().trim_end_matches('/').to_owned() },
         url,
         connect,
+        username,
         account,
         timeout: timeout.unwrap_or(Duration::from_secs(15)),
         down_after: down_after.unwrap_or(3),

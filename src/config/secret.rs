@@ -23,9 +23,9 @@ impl<'a> Vault<'a> {
         Self { secrets, env }
     }
 
-    /// The account of an instance. `None` if there is none, it is wrong, or secrets
-    /// are not wanted.
-    pub(super) fn account(&self, section: &mut Section<'_, '_>) -> Option<Account> {
+    /// The user name of an instance and its account. That is `None` if there is none,
+    /// it is wrong, or secrets are not wanted.
+    pub(super) fn account(&self, section: &mut Section<'_, '_>) -> (Option<String>, Option<Account>) {
         let user = section.take("username");
         let username = user.as_ref().and_then(|item| section.parse(item, super::value::user_name));
         let password = self.secret(section, ["password", "password_file"], Ok);
@@ -43,7 +43,10 @@ impl<'a> Vault<'a> {
             }
             (Some(_), Some(_)) => {}
         }
-        Some(Account { username: username?, password: password?.secret?, totp: totp.and_then(|totp| totp.secret) })
+        let password = password.and_then(|password| password.secret);
+        let totp = totp.and_then(|totp| totp.secret);
+        let account = username.clone().zip(password).map(|(username, password)| Account { username, password, totp });
+        (username, account)
     }
 
     /// The secret under one of two keys: itself or `${NAME}`, or the name of a file.

@@ -66,6 +66,17 @@ impl Needs {
     }
 }
 
+impl Needs {
+    /// The least role that will do; `None` if it takes no account.
+    pub fn least(self) -> Option<Role> {
+        match self {
+            Self::Nothing => None,
+            Self::Moderator => Some(Role::Moderator),
+            Self::Administrator => Some(Role::Administrator),
+        }
+    }
+}
+
 impl fmt::Display for Needs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

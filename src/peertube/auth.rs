@@ -50,6 +50,7 @@ pub(super) struct Bearer {
 pub(super) struct Session {
     account: Account,
     url: String,
+    is_visit: bool,
     one_time: Option<OneTime>,
     inner: tokio::sync::Mutex<Inner>,
     shown: Mutex<SignIn>,
@@ -85,6 +86,7 @@ impl Session {
         Ok(Self {
             account: account.clone(),
             url: options.url.to_string(),
+            is_visit: options.is_visit,
             one_time: one_time.transpose()?,
             inner: tokio::sync::Mutex::default(),
             shown: Mutex::new(SignIn::SignedOut),
@@ -150,7 +152,8 @@ impl Session {
     }
 
     async fn renew(&self, inner: &mut Inner, transport: &Transport) -> Result<SecretString, Error> {
-        if let Some(refresh) = inner.held.as_ref().map(|held| held.pair.refresh_token.clone()) {
+        let held = inner.held.as_ref().filter(|_| !self.is_visit);
+        if let Some(refresh) = held.map(|held| held.pair.refresh_token.clone()) {
             let fields = [("refresh_token", refresh)];
             match self.grant(inner, transport, Grant::RefreshToken, &fields).await {
                 Ok(pair) => return Ok(self.keep(inner, pair, transport).await),
@@ -200,7 +203,7 @@ impl Session {
     ) -> Result<TokenPair, Error> {
         let here = |cause| transport.error(Endpoint::UsersToken, cause);
         let is_sign_in = grant == Grant::Password;
-        inner.sign_ins.gate(Instant::now(), is_sign_in).map_err(here)?;
+        inner.sign_ins.gate(Instant::now(), is_sign_in, self.is_visit).map_err(here)?;
         let client = self.oauth_client(inner, transport).await?;
         let mut form = vec![
             ("client_id", client.id),

@@ -74,6 +74,11 @@ pub struct MemoryHost {
 }
 
 impl MemoryHost {
+    /// One that was given a pair to begin with.
+    pub fn holding(pair: TokenPair) -> Self {
+        Self { pair: Mutex::new(Some(pair)) }
+    }
+
     fn replace(&self, pair: Option<TokenPair>) {
         *self.pair.lock().unwrap_or_else(PoisonError::into_inner) = pair;
     }

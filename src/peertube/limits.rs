@@ -34,8 +34,8 @@ struct Refused {
 
 impl SignIns {
     /// Whether a refusal or a pause stands in the way, or before a sign-in by
-    /// password the number of those before it.
-    pub(super) fn gate(&mut self, now: Instant, is_sign_in: bool) -> Result<(), Cause> {
+    /// password the number of those before it, of which a visit has one.
+    pub(super) fn gate(&mut self, now: Instant, is_sign_in: bool, is_visit: bool) -> Result<(), Cause> {
         if let Some(refused) = self.refused.as_ref().filter(|refused| now < refused.until) {
             return Err(Cause::SignInRefused { refusal: refused.refusal.clone(), asked: false });
         }
@@ -45,8 +45,9 @@ impl SignIns {
         while self.recent.front().is_some_and(|first| now >= *first + WINDOW) {
             self.recent.pop_front();
         }
+        let most = if is_visit { 1 } else { MOST };
         match self.recent.front().and_then(|first| left(*first + WINDOW, now)) {
-            Some(left) if is_sign_in && self.recent.len() >= MOST => Err(Cause::Paused { left, why: Pause::SignIns }),
+            Some(left) if is_sign_in && self.recent.len() >= most => Err(Cause::Paused { left, why: Pause::SignIns }),
             _ => Ok(()),
         }
     }
@@ -95,14 +96,15 @@ mod tests {
         let mut now = Instant::now();
         let mut sent: Vec<Instant> = Vec::new();
         for _ in 0..1000 {
-            if sign_ins.gate(now, true).is_ok() {
+            if sign_ins.gate(now, true, false).is_ok() {
                 sign_ins.spent(now);
                 sent.push(now);
             }
-            assert!(sign_ins.gate(now, false).is_ok(), "a refresh is no sign-in");
+            assert!(sign_ins.gate(now, false, false).is_ok(), "a refresh is no sign-in");
             now += Duration::from_secs(fastrand::u64(0..40));
         }
         assert!(sent.len() > MOST);
+        assert!(sign_ins.gate(sent[sent.len() - 1], true, true).is_err(), "a visit has one");
         for five in sent.windows(MOST + 1) {
             assert!(five[MOST] - five[0] >= WINDOW);
         }
@@ -117,16 +119,16 @@ mod tests {
             let pause = Duration::from_mins(minutes);
             assert_eq!(sign_ins.refused(&wrong, now), i == 0);
             assert!(matches!(
-                sign_ins.gate(now + pause.mul_f64(0.79), true),
+                sign_ins.gate(now + pause.mul_f64(0.79), true, false),
                 Err(Cause::SignInRefused { asked: false, .. })
             ));
             now += pause;
-            assert!(sign_ins.gate(now, true).is_ok());
+            assert!(sign_ins.gate(now, true, false).is_ok());
         }
         assert!(sign_ins.refused(&Refusal::new("access_denied", false), now));
         sign_ins.succeeded();
         assert!(sign_ins.refused(&wrong, now));
-        assert!(sign_ins.gate(now + Duration::from_mins(5), true).is_ok());
+        assert!(sign_ins.gate(now + Duration::from_mins(5), true, false).is_ok());
     }
 
     #[test]
@@ -134,8 +136,8 @@ mod tests {
         let mut sign_ins = SignIns::default();
         let (now, wait) = (Instant::now(), Duration::from_secs(7));
         assert!(sign_ins.may_try_next_code(now, wait));
-        assert!(matches!(sign_ins.gate(now, true), Err(Cause::Paused { why: Pause::OneTimeCode, .. })));
-        assert!(sign_ins.gate(now + wait, true).is_ok());
+        assert!(matches!(sign_ins.gate(now, true, false), Err(Cause::Paused { why: Pause::OneTimeCode, .. })));
+        assert!(sign_ins.gate(now + wait, true, false).is_ok());
         assert!(!sign_ins.may_try_next_code(now + wait, wait));
     }
 }

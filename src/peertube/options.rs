@@ -25,6 +25,9 @@ pub struct Options {
     pub max_body: usize,
     /// How long to leave an instance alone that is down.
     pub backoff: Backoff,
+    /// The tokens that the host gives are another's, so they are used as they are and
+    /// never renewed; and where they don't serve, one sign-in by password has to do.
+    pub is_visit: bool,
 }
 
 impl Options {
@@ -38,6 +41,7 @@ impl Options {
             timeout: Duration::from_secs(15),
             max_body: 8 << 20,
             backoff: Backoff::default(),
+            is_visit: false,
         }
     }
 }

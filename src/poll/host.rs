@@ -1,6 +1,7 @@
 //! What the client of an instance leans on: tokens in the store, figures in the
 //! metrics. A token pair is stored before it is used.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ pub(super) struct StoreHost {
     store: Arc<Store>,
     metrics: InstanceMetrics,
     refusal: Mutex<Option<Refusal>>,
+    /// By password, that succeeded.
+    sign_ins: AtomicU64,
 }
 
 impl StoreHost {
@@ -30,12 +33,17 @@ impl StoreHost {
         let username = account.map(|account| account.username.clone()).unwrap_or_default();
         metrics.signed_in(account.map(|_| false));
         let (origin, url) = (config.origin.clone(), config.url.to_string());
-        Self { origin, url, username, store, metrics, refusal: Mutex::new(None) }
+        Self { origin, url, username, store, metrics, refusal: Mutex::new(None), sign_ins: AtomicU64::new(0) }
     }
 
     /// The refusal that stands, if any.
     pub(super) fn refusal(&self) -> Option<Refusal> {
         self.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How often it was signed in by password.
+    pub(super) fn sign_ins(&self) -> u64 {
+        self.sign_ins.load(Ordering::Relaxed)
     }
 
     fn set_refusal(&self, refusal: Option<Refusal>) {
@@ -80,6 +88,9 @@ impl Host for StoreHost {
 
     fn granted(&self, grant: Grant, ok: bool) {
         self.metrics.granted(grant.as_str(), ok);
+        if ok && grant == Grant::Password {
+            self.sign_ins.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     fn token_expiries(&self, access: Timestamp, refresh: Option<Timestamp>) {

@@ -42,6 +42,8 @@ pub struct ReachMemory {
 struct Server {
     /// Set while it is told as down.
     down_since: Option<Timestamp>,
+    /// Since it was first reached, or was back; unset while it is told as down.
+    up_since: Option<Timestamp>,
     /// The code of the refusal that was told.
     refused: Option<String>,
     first_look_told: bool,
@@ -71,6 +73,11 @@ impl ReachMemory {
     /// Set while the instance is told as down.
     pub fn down_since(&self) -> Option<Timestamp> {
         self.server.down_since
+    }
+
+    /// Since when it was reached again and again; `None` before the first time.
+    pub fn up_since(&self) -> Option<Timestamp> {
+        self.server.up_since
     }
 
     /// The code of the refusal to let us in that stands.
@@ -133,6 +140,7 @@ impl Instance {
                     let data = json!({ "down_seconds": now.duration_since(since).as_millis().max(0) as f64 / 1000.0 });
                     events.push(self.server_event(EventKind::InstanceUp, now, data));
                 }
+                after.server.up_since.get_or_insert(now);
             }
             // Polls that ran into the same trouble at the same time missed once.
             Some(false) if after.last_missed.is_some_and(|last| began < last) => {}
@@ -142,6 +150,7 @@ impl Instance {
                 let since = *after.first_missed.get_or_insert(now);
                 if after.missed >= self.down_after && after.server.down_since.is_none() {
                     after.server.down_since = Some(since);
+                    after.server.up_since = None;
                     let text = error.map(ToString::to_string).unwrap_or_default();
                     let data = json!({ "error": clean(&text, 500), "since": since });
                     events.push(self.server_event(EventKind::InstanceDown, now, data));

@@ -1,5 +1,7 @@
 //! The history of events, read in the order in which they were committed.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use sqlx::{QueryBuilder, Sqlite};
@@ -59,6 +61,24 @@ impl Store {
                 return Ok(events);
             }
         }
+    }
+
+    /// How many jobs of each type failed of themselves since then.
+    pub async fn failed_since(&self, instance: &str, since: Timestamp) -> Result<BTreeMap<String, u64>, StoreError> {
+        let subjects: Vec<Option<String>> =
+            sqlx::query_scalar("SELECT subject FROM events WHERE time >= $1 AND instance = $2 AND type = $3")
+                .bind(since.as_millisecond())
+                .bind(instance)
+                .bind(EventKind::JobFailed.as_str())
+                .fetch_all(&self.readers)
+                .await
+                .map_err(|e| self.sql(DOING, e))?;
+        let mut failed = BTreeMap::new();
+        for subject in subjects.into_iter().flatten() {
+            let job_type = subject.split('/').next().unwrap_or_default();
+            *failed.entry(job_type.to_owned()).or_default() += 1;
+        }
+        Ok(failed)
     }
 
     /// The place of the newest event; 0 without any. Who follows begins here.

@@ -66,12 +66,28 @@ pub(super) struct Lock {
 impl Lock {
     pub(super) fn take(path: &Path) -> Result<Self, StoreError> {
         let at = beside(path, ".lock");
-        let failed = |e| StoreError::file("lock the state", &at, e);
-        let mut file = private().create(true).read(true).write(true).open(&at).map_err(failed)?;
+        let file = private().create(true).read(true).write(true).open(&at);
+        Self::take_file(path, file.map_err(|e| StoreError::file("lock the state", &at, e))?)
+    }
+
+    /// `None` if no daemon ever ran: nothing is created.
+    pub(super) fn take_existing(path: &Path) -> Result<Option<Self>, StoreError> {
+        let at = beside(path, ".lock");
+        match private().read(true).write(true).open(&at) {
+            Ok(file) => Self::take_file(path, file).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StoreError::file("lock the state", &at, error)),
+        }
+    }
+
+    fn take_file(path: &Path, mut file: File) -> Result<Self, StoreError> {
+        let failed = |e| StoreError::file("lock the state", path, e);
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return Err(StoreError::Held { path: path.to_owned(), holder: holder(&mut file) });
+                let holder =
+                    pid(&mut file).map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
+                return Err(StoreError::Held { path: path.to_owned(), holder });
             }
             Err(TryLockError::Error(e)) => return Err(failed(e)),
         }
@@ -81,13 +97,34 @@ impl Lock {
     }
 }
 
-fn holder(file: &mut File) -> String {
-    let mut text = String::new();
-    let read = file.take(20).read_to_string(&mut text);
-    match text.trim().parse::<u32>() {
-        Ok(pid) if read.is_ok() => format!("process {pid}"),
-        _ => "another process".to_owned(),
+/// Who holds a state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holder {
+    /// Unknown for a moment while it begins.
+    pub pid: Option<u32>,
+}
+
+/// The process that holds the state now, if any. Whoever begins just while this looks
+/// tries again.
+pub fn holder(path: &Path) -> Result<Option<Holder>, StoreError> {
+    let at = beside(path, ".lock");
+    let failed = |e| StoreError::file("look for a daemon", &at, e);
+    let mut file = match File::open(&at) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(None),
+        Err(TryLockError::WouldBlock) => Ok(Some(Holder { pid: pid(&mut file) })),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
     }
+}
+
+fn pid(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    file.take(20).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
 }
 
 fn private() -> OpenOptions {

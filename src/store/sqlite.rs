@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use sqlx::pool::PoolOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePool};
-use sqlx::{ConnectOptions, Connection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+use url::Url;
 
 /// How long to wait for a lock that another program holds.
 const BUSY: Duration = Duration::from_secs(5);
@@ -41,6 +42,41 @@ pub(super) async fn connect(path: &Path, read_only: bool) -> sqlx::Result<Sqlite
 pub(super) async fn use_wal(connection: &mut SqliteConnection) -> sqlx::Result<()> {
     sqlx::query("PRAGMA journal_mode = WAL").execute(connection).await?;
     Ok(())
+}
+
+/// Copies each table and index, and all rows but those of `secret`, into an empty
+/// file. The original is opened to be read only, and all is of one moment.
+pub(super) async fn copy(original: &Path, copy: &Path, secret: &str) -> sqlx::Result<()> {
+    let mut connection = connect(copy, false).await?;
+    let attach = sqlx::query("ATTACH DATABASE $1 AS original");
+    attach.bind(read_only_uri(original)).execute(&mut connection).await?;
+    let mut transaction = connection.begin().await?;
+    let parts: Vec<(String, String, String)> = sqlx::query_as(
+        "SELECT type, name, sql FROM original.sqlite_master
+         WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite%' ORDER BY rowid",
+    )
+    .fetch_all(&mut *transaction)
+    .await?;
+    for (kind, name, sql) in parts {
+        // The schema is our own: another program's was refused.
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *transaction).await?;
+        if kind == "table" && name != secret {
+            let rows = format!("INSERT INTO main.\"{name}\" SELECT * FROM original.\"{name}\"");
+            sqlx::raw_sql(AssertSqlSafe(rows)).execute(&mut *transaction).await?;
+        }
+    }
+    transaction.commit().await?;
+    close(connection).await;
+    Ok(())
+}
+
+fn read_only_uri(path: &Path) -> String {
+    let uri = Url::from_file_path(path).map(|mut uri| {
+        uri.set_query(Some("mode=ro"));
+        uri.into()
+    });
+    // All paths are absolute by now; another could not be opened.
+    uri.unwrap_or_default()
 }
 
 /// Moves what was written from the log into the database itself.

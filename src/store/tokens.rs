@@ -17,6 +17,14 @@ pub struct TokenPair {
     pub refresh_expires_at: Option<Timestamp>,
 }
 
+/// Whose tokens are kept, and how long they are good: no secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedIn {
+    pub username: String,
+    pub access_expires_at: Timestamp,
+    pub refresh_expires_at: Option<Timestamp>,
+}
+
 type Row = (String, String, i64, Option<i64>);
 
 impl Store {
@@ -40,6 +48,29 @@ impl Store {
             pair(username, row).map_err(|_| StoreError::Unreadable { what: format!("token pair of {instance}") })
         })
         .transpose()
+    }
+
+    /// Who is signed in at the address that the instance has now.
+    pub async fn signed_in(&self, instance: &str) -> Result<Option<SignedIn>, StoreError> {
+        let doing = "read who is signed in";
+        let failed = |e| self.sql(doing, e);
+        let mut reader = self.readers.acquire().await.map_err(failed)?;
+        let id = self.instance_id(&mut reader, instance, doing).await?;
+        let row: Option<(String, i64, Option<i64>)> =
+            sqlx::query_as("SELECT username, access_expires_at, refresh_expires_at FROM tokens WHERE instance_id = $1")
+                .bind(id)
+                .fetch_optional(&mut *reader)
+                .await
+                .map_err(failed)?;
+        row.map(|(username, access, refresh)| {
+            Ok(SignedIn {
+                username,
+                access_expires_at: Timestamp::from_millisecond(access)?,
+                refresh_expires_at: refresh.map(Timestamp::from_millisecond).transpose()?,
+            })
+        })
+        .transpose()
+        .map_err(|_: jiff::Error| StoreError::Unreadable { what: format!("token pair of {instance}") })
     }
 
     /// Replaces whatever pair the instance had.

@@ -145,6 +145,14 @@ impl Accounts {
         self.accounts.values()
     }
 
+    /// Gives an account another role as an administrator does, which ends its tokens.
+    pub fn set_role(&mut self, username: &str, role: Role) {
+        if let Some(account) = self.accounts.get_mut(username) {
+            account.role = role;
+        }
+        self.tokens.revoke(username);
+    }
+
     /// Blocks an account, which ends its tokens too.
     pub fn block(&mut self, username: &str) {
         if let Some(account) = self.accounts.get_mut(username) {

@@ -2,10 +2,11 @@
 //! here ends with its value, also when a test fails.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -97,6 +98,8 @@ impl Home {
         for name in service::VARIABLES {
             command.env_remove(name);
         }
+        // What it leaves behind there is seen.
+        command.env("TMPDIR", self.0.path());
         command.stdin(Stdio::null());
         command
     }
@@ -193,6 +196,40 @@ impl Drop for Program {
     }
 }
 
+/// All that is logged on this thread.
+#[derive(Clone, Default)]
+pub(super) struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    /// Begins to write down what this thread logs, until the guard is dropped. A test on
+    /// a runtime of one thread has all of its daemon there.
+    pub(super) fn of_this_thread() -> (Self, tracing::subscriber::DefaultGuard) {
+        let log = Self::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::DEBUG)
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    pub(super) fn lines_with(&self, text: &str) -> Vec<String> {
+        let log = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        log.lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
+    }
+}
+
 /// A daemon in this process.
 pub(super) struct Watch {
     daemon: Daemon,
@@ -212,9 +249,13 @@ impl Watch {
 
     /// Starts it and waits for the end of the first round of polls.
     pub(super) async fn ready(home: &Home) -> Self {
-        let watch = Self::start(home).await;
-        watch.scraper.ready().await;
-        watch
+        Self::start(home).await.once_ready().await
+    }
+
+    /// Waits for the end of the first round of polls.
+    pub(super) async fn once_ready(self) -> Self {
+        self.scraper.ready().await;
+        self
     }
 
     pub(super) fn address(&self) -> SocketAddr {

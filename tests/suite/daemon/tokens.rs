@@ -1,7 +1,5 @@
 //! Tokens that live a second, asked for by several polls at once.
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -11,28 +9,7 @@ use peertube_sim::{Clock, Options, Proxy, Sim, World};
 
 use tubewarden::core::poll::PollKind;
 
-use super::harness::{Home, ROOT, Watch, by_hand, eventually, instance};
-
-/// All that is logged on this thread.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Log {
-    fn lines_with(&self, text: &str) -> Vec<String> {
-        let log = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        log.lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
-    }
-}
+use super::harness::{Home, Log, ROOT, Watch, by_hand, eventually, instance};
 
 /// Polls that ended badly, of every kind.
 async fn errors(watch: &Watch) -> f64 {
@@ -51,14 +28,7 @@ async fn poll_hard(watch: &Watch, what: &str, mut happened: impl FnMut() -> bool
 // All of the daemon runs on the thread of this test, so its log can be read.
 #[tokio::test]
 async fn short_lived_tokens_are_refreshed_one_at_a_time_and_no_poll_notices() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::DEBUG)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _logging = tracing::subscriber::set_default(subscriber);
+    let (log, _logging) = Log::of_this_thread();
     let mut world = World::new(1, Timestamp::now(), Version::V8_2);
     world.limits = Limits::none();
     world.accounts.lifetimes.access = Duration::from_secs(1);
