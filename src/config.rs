@@ -159,7 +159,9 @@ impl Default for Polls {
             PollKind::Jobs => 30,
             PollKind::Videos => 60,
             PollKind::VideosFull => 3600,
+            PollKind::Moderation => 120,
             PollKind::Config => 900,
+            PollKind::Stats => 3600,
         };
         Self(PollKind::ALL.map(|kind| When::Every(Duration::from_secs(seconds(kind)))))
     }

@@ -6,9 +6,11 @@ mod family;
 mod instance;
 mod jobs;
 mod labels;
+mod moderation;
 mod observed;
 mod openmetrics;
 mod own;
+mod stats;
 mod videos;
 
 use std::time::Duration;

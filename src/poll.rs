@@ -3,8 +3,11 @@
 
 mod host;
 mod jobs;
+mod moderation;
 mod reach;
 mod server;
+mod stats;
+mod updates;
 mod videos;
 
 use std::collections::HashSet;
@@ -30,6 +33,7 @@ use crate::peertube::{self, Client};
 use crate::schedule::Wakes;
 use crate::store::{Commit, Store};
 use host::StoreHost;
+use moderation::ModerationState;
 pub use reach::{Course, ReachMemory};
 pub use server::ServerMemory;
 
@@ -56,6 +60,7 @@ pub struct Instance {
     videos: AsyncMutex<video_sync::Memory>,
     /// Both polls of videos share one memory: one at a time.
     videos_turn: AsyncMutex<()>,
+    moderation: AsyncMutex<ModerationState>,
     server: AsyncMutex<ServerMemory>,
     reach: AsyncMutex<ReachMemory>,
     rights: Mutex<Rights>,
@@ -123,6 +128,9 @@ impl Instance {
         let documents = store.memory(name, PollKind::Videos).await?;
         let videos = video_sync::Memory::from_documents(&documents)
             .with_context(|| format!("read what is remembered of the videos of {name}"))?;
+        let documents = store.memory(name, PollKind::Moderation).await?;
+        let moderation = ModerationState::from_documents(&documents)
+            .with_context(|| format!("read what is remembered of the moderation of {name}"))?;
         let documents = store.memory(name, PollKind::Config).await?;
         let (server, reach) = (ServerMemory::from_documents(&documents), ReachMemory::from_documents(&documents));
         let host = Arc::new(StoreHost::new(config, store.clone(), metrics.clone()));
@@ -145,6 +153,7 @@ impl Instance {
             jobs: AsyncMutex::new(JobsState { memory, settled, settled_read: Instant::now() }),
             videos: AsyncMutex::new(videos),
             videos_turn: AsyncMutex::new(()),
+            moderation: AsyncMutex::new(moderation),
             server: AsyncMutex::new(server),
             reach: AsyncMutex::new(reach),
             rights: Mutex::default(),
@@ -234,7 +243,9 @@ impl Instance {
         let result = match kind {
             PollKind::Jobs => self.poll_jobs().await,
             PollKind::Videos | PollKind::VideosFull => self.poll_videos(kind).await,
+            PollKind::Moderation => self.poll_moderation().await,
             PollKind::Config => self.poll_config().await,
+            PollKind::Stats => self.poll_stats().await,
         };
         let error = result.as_ref().err().and_then(|error| error.downcast_ref::<peertube::Error>());
         if error.is_some_and(peertube::Error::is_forbidden) {

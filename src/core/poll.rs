@@ -11,20 +11,27 @@ pub enum PollKind {
     Videos,
     /// All videos.
     VideosFull,
-    /// Version and configuration.
+    /// Reports of abuse, and registrations that are requested.
+    Moderation,
+    /// Version, configuration and updates.
     Config,
+    /// What the instance counts itself.
+    Stats,
 }
 
 impl PollKind {
     /// In the order of their declaration.
-    pub const ALL: [Self; 4] = [Self::Jobs, Self::Videos, Self::VideosFull, Self::Config];
+    pub const ALL: [Self; 6] =
+        [Self::Jobs, Self::Videos, Self::VideosFull, Self::Moderation, Self::Config, Self::Stats];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Jobs => "jobs",
             Self::Videos => "videos",
             Self::VideosFull => "videos_full",
+            Self::Moderation => "moderation",
             Self::Config => "config",
+            Self::Stats => "stats",
         }
     }
 }

@@ -80,7 +80,8 @@ impl PollKind {
     pub fn needs(self) -> Needs {
         match self {
             Self::Jobs => Needs::Administrator,
-            Self::Videos | Self::VideosFull | Self::Config => Needs::Nothing,
+            Self::Moderation => Needs::Moderator,
+            Self::Videos | Self::VideosFull | Self::Config | Self::Stats => Needs::Nothing,
         }
     }
 }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::histogram::Histogram;
 use super::job::{JobType, Pending};
+use super::moderation::Waiting;
 
 /// The jobs of one instance.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -50,4 +51,20 @@ pub struct VideosView {
     pub oldest_in_state: BTreeMap<&'static str, Timestamp>,
     /// Created → first ready.
     pub ready: Histogram,
+}
+
+/// What waits for the moderators of one instance.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModerationView {
+    /// By kind; one that can't be asked is absent.
+    pub waiting: BTreeMap<&'static str, Waiting>,
+}
+
+/// Whether there are newer versions than what runs.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdatesView {
+    /// Of PeerTube itself; `None` if that can't be known.
+    pub server: Option<bool>,
+    /// By the name of the package.
+    pub plugins: BTreeMap<String, bool>,
 }

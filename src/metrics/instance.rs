@@ -11,7 +11,8 @@ use prometheus::proto::MetricFamily;
 
 use crate::core::event::EventKind;
 use crate::core::poll::PollKind;
-use crate::core::view::{JobsView, VideosView};
+use crate::core::stats::Stats;
+use crate::core::view::{JobsView, ModerationView, UpdatesView, VideosView};
 
 use super::observed::{self, Observed};
 use super::own::Own;
@@ -36,6 +37,20 @@ impl InstanceMetrics {
     /// The picture of videos as just committed.
     pub fn videos(&self, view: Arc<VideosView>) {
         self.instance.observed().set_videos(view);
+    }
+
+    /// The picture of moderation as just committed.
+    pub fn moderation(&self, view: Arc<ModerationView>) {
+        self.instance.observed().set_moderation(view);
+    }
+
+    pub fn updates(&self, view: UpdatesView) {
+        self.instance.observed().set_updates(view);
+    }
+
+    /// What the instance counted last.
+    pub fn stats(&self, stats: Arc<Stats>) {
+        self.instance.observed().set_stats(stats);
     }
 
     /// Whether the last request got an answer as a PeerTube gives it.

@@ -1,21 +1,32 @@
 //! What was last seen of an instance: the source of `peertube_*`. A picture is
 //! replaced whole, so a series that is not in it is gone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use prometheus::core::Desc;
 use prometheus::proto::MetricFamily;
 
 use crate::core::poll::PollKind;
-use crate::core::view::{JobsView, VideosView};
+use crate::core::stats::Stats;
+use crate::core::view::{JobsView, ModerationView, UpdatesView, VideosView};
 
 use super::family::Family;
 use super::labels::{Labels, label};
-use super::{jobs, videos};
+use super::{jobs, moderation, stats, videos};
 
 const UP: Family<0> = Family::gauge("peertube_up", "Whether the last request to the instance got a proper answer.", []);
 const INFO: Family<1> = Family::gauge("peertube_info", "The version that the instance runs.", ["version"]);
+const UPDATE: Family<0> = Family::gauge(
+    "peertube_update_available",
+    "Whether the instance has heard of a newer version of PeerTube than it runs.",
+    [],
+);
+const PLUGIN_UPDATE: Family<1> = Family::gauge(
+    "peertube_plugin_update_available",
+    "Whether there is a newer version of a plugin or theme than the one installed.",
+    ["plugin"],
+);
 
 /// The state of one instance's pictures.
 #[derive(Debug, Default)]
@@ -25,13 +36,20 @@ pub(super) struct Observed {
     jobs: Option<Arc<JobsView>>,
     job_types: Labels,
     videos: Option<Arc<VideosView>>,
+    moderation: Option<Arc<ModerationView>>,
+    updates: UpdatesView,
+    plugins: Labels,
+    stats: Option<Arc<Stats>>,
     stale: BTreeSet<PollKind>,
 }
 
 pub(super) fn descs(instance: &str) -> prometheus::Result<Vec<Desc>> {
-    let mut descs = vec![UP.desc(instance)?, INFO.desc(instance)?];
+    let mut descs =
+        vec![UP.desc(instance)?, INFO.desc(instance)?, UPDATE.desc(instance)?, PLUGIN_UPDATE.desc(instance)?];
     descs.extend(jobs::descs(instance)?);
     descs.extend(videos::descs(instance)?);
+    descs.extend(moderation::descs(instance)?);
+    descs.extend(stats::descs(instance)?);
     Ok(descs)
 }
 
@@ -55,6 +73,21 @@ impl Observed {
         self.videos = Some(view);
     }
 
+    pub(super) fn set_moderation(&mut self, view: Arc<ModerationView>) {
+        self.moderation = Some(view);
+    }
+
+    pub(super) fn set_updates(&mut self, view: UpdatesView) {
+        for package in view.plugins.keys() {
+            self.plugins.admit(package);
+        }
+        self.updates = view;
+    }
+
+    pub(super) fn set_stats(&mut self, stats: Arc<Stats>) {
+        self.stats = Some(stats);
+    }
+
     /// What the poll told of the present is no longer shown, until it succeeds again.
     pub(super) fn set_stale(&mut self, poll: PollKind) {
         self.stale.insert(poll);
@@ -69,6 +102,8 @@ impl Observed {
         let mut families = vec![UP.samples(instance, self.up.map(|up| ([], f64::from(up))))];
         if fresh(PollKind::Config) {
             families.push(INFO.samples(instance, self.version.iter().map(|version| ([version.as_str()], 1.0))));
+            families.push(UPDATE.samples(instance, self.updates.server.map(|update| ([], f64::from(update)))));
+            families.push(self.plugin_updates(instance));
         }
         if let Some(view) = &self.jobs {
             families.extend(jobs::history(instance, view, &self.job_types));
@@ -85,6 +120,21 @@ impl Observed {
                 families.push(videos::passing(instance, view));
             }
         }
+        if let Some(view) = self.moderation.as_ref().filter(|_| fresh(PollKind::Moderation)) {
+            families.extend(moderation::present(instance, view));
+        }
+        if let Some(stats) = self.stats.as_ref().filter(|_| fresh(PollKind::Stats)) {
+            families.extend(stats::present(instance, stats));
+        }
         families
+    }
+
+    /// Those that are summed up as other have an update if one of them has.
+    fn plugin_updates(&self, instance: &str) -> MetricFamily {
+        let mut updates = BTreeMap::<String, bool>::new();
+        for (package, update) in &self.updates.plugins {
+            *updates.entry(self.plugins.of(package)).or_default() |= update;
+        }
+        PLUGIN_UPDATE.samples(instance, updates.iter().map(|(plugin, update)| ([plugin.as_str()], f64::from(*update))))
     }
 }

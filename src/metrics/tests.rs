@@ -7,7 +7,9 @@ use jiff::Timestamp;
 
 use crate::core::event::EventKind;
 use crate::core::job::{JobType, Pending};
-use crate::core::view::{JobTypeView, JobsView, VideosView};
+use crate::core::moderation::Waiting;
+use crate::core::stats::Stats;
+use crate::core::view::{JobTypeView, JobsView, ModerationView, UpdatesView, VideosView};
 
 use super::*;
 
@@ -120,13 +122,22 @@ fn a_stale_poll_loses_its_gauges_and_keeps_its_history() {
         ..VideosView::default()
     }));
     main.version("8.2.1");
+    let waits = Waiting { count: 2, oldest: Some(at(1_600_000_000_000)) };
+    main.moderation(Arc::new(ModerationView { waiting: BTreeMap::from([("abuse", waits)]) }));
+    main.updates(UpdatesView { server: Some(true), plugins: BTreeMap::from([("peertube-plugin-a".into(), false)]) });
+    main.stats(Arc::new(Stats::of(&BTreeMap::from([("totalUsers".to_owned(), 3.0)]), [])));
     let gauges = [
         (PollKind::Jobs, "peertube_jobs_listed"),
         (PollKind::Jobs, "peertube_jobs_pending"),
         (PollKind::Jobs, "peertube_job_oldest_active_timestamp_seconds"),
         (PollKind::VideosFull, "peertube_videos{"),
         (PollKind::Videos, "peertube_video_oldest_in_state_timestamp_seconds"),
+        (PollKind::Moderation, "peertube_moderation_pending"),
+        (PollKind::Moderation, "peertube_moderation_oldest_pending_timestamp_seconds"),
         (PollKind::Config, "peertube_info"),
+        (PollKind::Config, "peertube_update_available"),
+        (PollKind::Config, "peertube_plugin_update_available"),
+        (PollKind::Stats, "peertube_stats_users"),
     ];
     let history = [
         "peertube_jobs_completed_total",

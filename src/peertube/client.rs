@@ -13,6 +13,9 @@ use super::options::Options;
 use super::transport::{Ask, Reply, Transport};
 use super::wire::{self, Me, ServerConfig};
 use crate::core::job::{JobsPage, JobsQuery, Order};
+use crate::core::moderation::{self, Kind, List};
+use crate::core::stats::Stats;
+use crate::core::updates::Plugin;
 use crate::core::video::{Scope, Sought, VideoSort, VideosPage, VideosQuery};
 
 /// With tokens that live a second and many who ask, the one that a request was
@@ -130,6 +133,56 @@ impl Client {
     /// The server's version.
     pub async fn config(&self) -> Result<ServerConfig, Error> {
         self.ask(&Ask::get(Endpoint::Config, &["config"]), Needs::Nothing, |reply| wire::decode(&reply.body)).await
+    }
+
+    /// What the server counts itself. It counts anew every 4 hours for each address, so
+    /// this is always the same one.
+    pub async fn stats(&self) -> Result<Stats, Error> {
+        let ask = Ask::get(Endpoint::ServerStats, &["server", "stats"]);
+        self.ask(&ask, Needs::Nothing, |reply| wire::stats(&reply.body)).await
+    }
+
+    /// A page of abuses or of registrations. Needs a moderator.
+    pub async fn moderation(&self, query: &moderation::Query) -> Result<moderation::Page, Error> {
+        let (mut ask, filter, pending_first) = match query.kind {
+            Kind::Abuse => (Ask::get(Endpoint::Abuses, &["abuses"]), "state", "createdAt"),
+            // The filter is ignored before 8.x; but those that wait have the lowest
+            // state, and of them the lowest id, the oldest, comes first.
+            Kind::Registration => {
+                let ask = Ask::get(Endpoint::UsersRegistrations, &["users", "registrations"]);
+                (ask, "stateOneOf", "state")
+            }
+        };
+        ask.query = vec![("start", query.start.to_string()), ("count", query.count.to_string())];
+        match query.list {
+            List::NewestFirst => ask.query.push(("sort", "-createdAt".to_owned())),
+            List::Pending => {
+                ask.query.extend([("sort", pending_first.to_owned()), (filter, "1".to_owned())]);
+            }
+        }
+        self.ask(&ask, Needs::Account, |reply| wire::moderation(&reply.body)).await
+    }
+
+    /// The plugins and themes that are installed, the first hundred by name. Needs an
+    /// administrator.
+    pub async fn plugins(&self) -> Result<Vec<Plugin>, Error> {
+        let mut ask = Ask::get(Endpoint::Plugins, &["plugins"]);
+        ask.query = vec![("start", "0".to_owned()), ("count", "100".to_owned()), ("sort", "name".to_owned())];
+        self.ask(&ask, Needs::Account, |reply| wire::plugins(&reply.body)).await
+    }
+
+    /// New versions of PeerTube that the account was told of lately, which only
+    /// administrators are.
+    pub async fn new_versions(&self) -> Result<Vec<String>, Error> {
+        let mut ask = Ask::get(Endpoint::UsersMeNotifications, &["users", "me", "notifications"]);
+        // Old versions ignore the type and show all there is: hence not one row only.
+        ask.query = vec![
+            ("start", "0".to_owned()),
+            ("count", "25".to_owned()),
+            ("sort", "-createdAt".to_owned()),
+            ("typeOneOf", "18".to_owned()),
+        ];
+        self.ask(&ask, Needs::Account, |reply| wire::new_versions(&reply.body)).await
     }
 
     /// Who we are signed in as.

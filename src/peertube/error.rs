@@ -14,7 +14,12 @@ pub enum Endpoint {
     Videos,
     Video,
     Config,
+    ServerStats,
+    Plugins,
+    Abuses,
+    UsersRegistrations,
     UsersMe,
+    UsersMeNotifications,
     UsersToken,
     OauthClientsLocal,
 }
@@ -27,7 +32,12 @@ impl Endpoint {
             Self::Videos => "videos",
             Self::Video => "video",
             Self::Config => "config",
+            Self::ServerStats => "server_stats",
+            Self::Plugins => "plugins",
+            Self::Abuses => "abuses",
+            Self::UsersRegistrations => "users_registrations",
             Self::UsersMe => "users_me",
+            Self::UsersMeNotifications => "users_me_notifications",
             Self::UsersToken => "users_token",
             Self::OauthClientsLocal => "oauth_clients_local",
         }
@@ -132,6 +142,16 @@ impl Error {
         match &self.cause {
             Cause::Status { status: 403, told: Told::Problem { .. } } => true,
             Cause::Status { status: 401, told: Told::Problem { code } } => code.as_deref() != Some("invalid_token"),
+            _ => false,
+        }
+    }
+
+    /// Whether PeerTube itself said that it has no such route: its version is too old,
+    /// or too new.
+    pub fn is_unknown_route(&self) -> bool {
+        match &self.cause {
+            Cause::Status { status: 400, told } => *told == Told::Blank,
+            Cause::Status { status: 404, told } => *told != Told::Foreign,
             _ => false,
         }
     }

@@ -2,7 +2,9 @@
 //! there and isn't makes the whole answer an error.
 
 mod jobs;
+mod moderation;
 mod scalar;
+mod server;
 mod sign_in;
 mod videos;
 
@@ -10,6 +12,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 pub(super) use jobs::jobs;
+pub(super) use moderation::moderation;
+pub(super) use server::{new_versions, plugins, stats};
 pub(super) use sign_in::{Granted, OauthClient, problem};
 pub(super) use videos::{video, videos};
 

@@ -11,12 +11,13 @@ use serde_json::{Map, Value, json};
 use super::{Instance, Ran};
 use crate::core::event::{Event, EventKind};
 use crate::core::memory::Documents;
+use crate::core::moderation::Kind;
 use crate::core::poll::PollKind;
 use crate::core::text::clean;
 use crate::peertube::{Error, SignIn};
 
 /// Besides the videos, the polls whose first run the first look sums up.
-const FIRST_LOOKERS: [PollKind; 1] = [PollKind::Jobs];
+const FIRST_LOOKERS: [PollKind; 2] = [PollKind::Jobs, PollKind::Moderation];
 /// The first look is told without what other polls have not seen by then.
 const FIRST_LOOK_WAITS: Duration = Duration::from_secs(600);
 
@@ -172,6 +173,7 @@ impl Instance {
     /// What was so before, once every poll that may look has looked, or has had time to.
     fn first_look(&self, memory: &mut ReachMemory) -> Option<Map<String, Value>> {
         let videos = self.videos.try_lock().ok()?.first_look()?;
+        let moderation = self.moderation.try_lock().ok()?;
         let since = *memory.waits_since.get_or_insert_with(Instant::now);
         // One that is being made will be back here at its end.
         let has_looked =
@@ -183,6 +185,8 @@ impl Instance {
             "videos": videos.videos,
             "videos_failed": videos.failed,
             "videos_not_ready": videos.passing,
+            "abuses_pending": moderation.memory.pending(Kind::Abuse),
+            "registrations_pending": moderation.memory.pending(Kind::Registration),
         });
         data.as_object().cloned()
     }

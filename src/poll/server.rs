@@ -1,37 +1,55 @@
-//! The poll of the server's configuration: its version. Changes are told once, also
-//! across restarts of the daemon.
+//! The poll of the server's configuration: its version, and what updates there are.
+//! Changes are told once, also across restarts of the daemon, and no trouble with
+//! updates keeps the version from being known.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::Instance;
+use super::updates::Freshness;
 use crate::core::event::EventKind;
 use crate::core::memory::Documents;
 use crate::core::poll::PollKind;
 use crate::core::text::clean;
+use crate::core::updates;
 
 const KEY: &str = "version";
+const UPDATES: &str = "updates";
 
 /// What is remembered of the server between two polls.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServerMemory {
+    version: Version,
+    pub(super) updates: updates::Memory,
+    /// Not worth remembering: as long as the process runs.
+    pub(super) freshness: Freshness,
+}
+
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct ServerMemory {
+struct Version {
     version: Option<String>,
 }
 
 impl ServerMemory {
     pub fn from_documents(documents: &Documents) -> Self {
-        documents.get(KEY).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+        let read = |key: &str| documents.get(key).map(String::as_str).unwrap_or_default();
+        Self {
+            version: serde_json::from_str(read(KEY)).unwrap_or_default(),
+            updates: serde_json::from_str(read(UPDATES)).unwrap_or_default(),
+            freshness: Freshness::default(),
+        }
     }
 
     pub fn version(&self) -> Option<&str> {
-        self.version.as_deref()
+        self.version.version.as_deref()
     }
 
     fn to_documents(&self) -> Documents {
-        let text = serde_json::to_string(self).unwrap_or_default();
-        Documents::from([(KEY.to_owned(), text)])
+        let version = (KEY.to_owned(), serde_json::to_string(&self.version).unwrap_or_default());
+        let updates = (UPDATES.to_owned(), serde_json::to_string(&self.updates).unwrap_or_default());
+        Documents::from([version, updates])
     }
 }
 
@@ -39,17 +57,22 @@ impl Instance {
     pub(super) async fn poll_config(&self) -> anyhow::Result<()> {
         let config = self.client.config().await?;
         let version = clean(&config.server_version, 64);
+        let found = self.ask_for_updates().await;
         let mut memory = self.server.lock().await;
         let mut after = memory.clone();
         let mut events = Vec::new();
-        if let Some(previous) = memory.version.as_ref().filter(|previous| **previous != version) {
+        let now = Timestamp::now();
+        if let Some(previous) = memory.version().filter(|previous| *previous != version) {
             let data = json!({ "previous_version": previous, "version": version });
-            events.push(self.server_event(EventKind::InstanceVersionChanged, Timestamp::now(), data));
+            events.push(self.server_event(EventKind::InstanceVersionChanged, now, data));
         }
-        after.version = Some(version.clone());
+        after.version.version = Some(version.clone());
+        let (told, view) = after.take_in(&version, found);
+        events.extend(told.iter().map(|told| told.to_event(&self.origin, now)));
         self.commit(PollKind::Config, &memory.to_documents(), &after.to_documents(), Vec::new(), events).await?;
         *memory = after;
         self.metrics.version(&version);
+        self.metrics.updates(view);
         Ok(())
     }
 }

@@ -12,8 +12,10 @@ use proptest::prelude::*;
 use tubewarden::core::event::EventKind;
 use tubewarden::core::histogram::{Histogram, READY_BOUNDS, RUN_BOUNDS, WAIT_BOUNDS};
 use tubewarden::core::job::{JobType, Pending};
+use tubewarden::core::moderation::Waiting;
 use tubewarden::core::poll::PollKind;
-use tubewarden::core::view::{JobTypeView, JobsView, VideosView};
+use tubewarden::core::stats::{Redundancy, Stats};
+use tubewarden::core::view::{JobTypeView, JobsView, ModerationView, UpdatesView, VideosView};
 use tubewarden::metrics::{Build, Format, InstanceMetrics, Metrics};
 
 use crate::exposition::Exposition;
@@ -37,6 +39,9 @@ pub(crate) fn picture() -> (Metrics, InstanceMetrics) {
     main.told(EventKind::JobFailed);
     main.jobs(Arc::new(jobs()));
     main.videos(Arc::new(videos()));
+    main.moderation(Arc::new(moderation()));
+    main.updates(updates());
+    main.stats(Arc::new(stats()));
     (metrics, main)
 }
 
@@ -70,6 +75,31 @@ fn videos() -> VideosView {
         oldest_in_state: BTreeMap::from([("to_transcode", at(1_793_998_000_000))]),
         ready: observed(READY_BOUNDS, &[42.0]),
     }
+}
+
+fn moderation() -> ModerationView {
+    let waits = Waiting { count: 2, oldest: Some(at(1_793_997_000_000)) };
+    ModerationView { waiting: BTreeMap::from([("abuse", waits), ("registration", Waiting::default())]) }
+}
+
+fn updates() -> UpdatesView {
+    let plugins = [("peertube-plugin-auth-ldap", true), ("peertube-theme-dark", false)];
+    let plugins = plugins.map(|(package, update)| (package.to_owned(), update)).into();
+    UpdatesView { server: Some(true), plugins }
+}
+
+fn stats() -> Stats {
+    let numbers = [
+        ("totalUsers", 3.0),
+        ("totalLocalVideoFilesSize", 7_435_116.0),
+        ("averageAbuseResponseTimeMs", 90_500.0),
+        ("activityPubMessagesProcessedPerSecond", 0.25),
+        ("totalActivityPubCreateMessagesSuccesses", 11.0),
+        ("totalActivityPubCreateMessagesErrors", 1.0),
+    ];
+    let kept = Redundancy { used_bytes: Some(5e9), size_bytes: None, videos: Some(12.0), files: Some(48.0) };
+    let numbers = numbers.map(|(name, number)| (name.to_owned(), number)).into();
+    Stats::of(&numbers, [("most-views", kept)])
 }
 
 fn observed(bounds: &[f64], seconds: &[f64]) -> Histogram {

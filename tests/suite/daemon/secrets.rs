@@ -24,7 +24,7 @@ const LINK_SECRET: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f0";
 const EVIL: &str = "\u{1b}[2Jevil\r\n{\"level\":\"ERROR\"} \u{202e}name";
 
 /// Every value of the state but the rows of tokens; and those.
-async fn state(path: &Path) -> (String, Vec<String>) {
+pub(super) async fn state(path: &Path) -> (String, Vec<String>) {
     let mut connection = SqliteConnectOptions::new().filename(path).read_only(true).connect().await.unwrap();
     let columns: Vec<(String, String)> = sqlx::query_as(
         "SELECT m.name, c.name FROM sqlite_master m JOIN pragma_table_info(m.name) c WHERE m.type = 'table'",

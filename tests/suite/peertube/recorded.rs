@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tubewarden::core::job::JobList;
+use tubewarden::core::moderation::{self, Kind};
 use tubewarden::core::video::{Scope, Sought, VideoSort, VideosQuery};
 use tubewarden::peertube::{Cause, Client, Error, Host, MemoryHost, Options};
 use wiremock::matchers::{any, path};
@@ -23,9 +24,10 @@ fn recorded(file: &str) -> ResponseTemplate {
     let mut template = ResponseTemplate::new(u16::try_from(status).expect("a status")).insert_header("date", DATE);
     let body = &response["body"];
     let text = body.as_str().map_or_else(|| body.to_string(), str::to_owned);
-    let kind = response["headers"]["Content-Type"].as_str().expect("a content type");
-    template = template.set_body_raw(text, kind);
-    for (name, value) in response["headers"].as_object().expect("headers") {
+    let headers = response["headers"].as_object().expect("headers");
+    let kind = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+    template = template.set_body_raw(text, kind.and_then(|(_, kind)| kind.as_str()).expect("a content type"));
+    for (name, value) in headers {
         if !["content-type", "content-length", "keep-alive"].contains(&name.to_lowercase().as_str()) {
             template = template.insert_header(name.as_str(), value.as_str().expect("a header"));
         }
@@ -133,6 +135,73 @@ async fn a_video_the_server_and_the_account_decode() {
     let before = ResponseTemplate::new(200).set_body_json(json!({"username": "root", "role": 1}));
     let (_server, client) = served(before).await;
     insta::assert_debug_snapshot!("oldest_me", client.me().await.expect("an account"));
+}
+
+#[tokio::test]
+async fn of_moderation_nothing_but_ids_states_and_times_decode() {
+    for (file, kind) in [("6.3/s5-abuses-admin", Kind::Abuse), ("6.3/s5-registrations-admin", Kind::Registration)] {
+        let (_server, client) = served(recorded(file)).await;
+        let query = moderation::Query { kind, list: moderation::List::NewestFirst, start: 0, count: 10 };
+        let page = client.moderation(&query).await.expect(file);
+        insta::assert_debug_snapshot!(file.replace(['/', '.'], "_"), page);
+    }
+}
+
+#[tokio::test]
+async fn statistics_and_updates_decode() {
+    for file in ["6.3/s5-server-stats-anon", "8.2/stats"] {
+        let (_server, client) = served(recorded(file)).await;
+        let stats = client.stats().await.expect(file);
+        let mut told = String::new();
+        for (figure, number) in &stats.figures {
+            told += &format!("{} {number}\n", figure.metric);
+        }
+        for (activity, result, number) in &stats.messages {
+            told += &format!("{activity} {result} {number}\n");
+        }
+        insta::assert_snapshot!(file.replace(['/', '.'], "_"), format!("{told}{:?}", stats.redundancy));
+    }
+
+    let (_server, client) = served(recorded("6.3/s5-plugins-admin")).await;
+    assert_eq!(client.plugins().await.expect("plugins"), []);
+    let row = |name: &str, kind: u64, more: Value| {
+        let mut row = json!({"name": name, "type": kind, "version": "0.1.0", "enabled": true});
+        row.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        row
+    };
+    let body = json!({"total": 4, "data": [
+        row("auth-ldap", 1, json!({"latestVersion": "0.2.0", "uninstalled": false})),
+        row("dark", 2, json!({"latestVersion": null})),
+        row("\u{1b}[2Jevil", 1, json!({})),
+        row("gone", 1, json!({"latestVersion": "9.0.0", "uninstalled": true})),
+    ]});
+    let (_server, client) = served(ResponseTemplate::new(200).set_body_json(body)).await;
+    insta::assert_debug_snapshot!("plugins", client.plugins().await.expect("plugins"));
+
+    let body = json!({"total": 3, "data": [
+        {"id": 3, "type": 18, "peertube": {"latestVersion": "8.3.0"}},
+        {"id": 2, "type": 17, "plugin": {"name": "auth-ldap", "type": 1, "latestVersion": "0.2.0"}},
+        {"id": 1, "type": 20, "registration": {"id": 1, "username": "carol"}, "peertube": null},
+    ]});
+    let (_server, client) = served(ResponseTemplate::new(200).set_body_json(body)).await;
+    assert_eq!(client.new_versions().await.expect("versions"), ["8.3.0"]);
+}
+
+#[tokio::test]
+async fn a_route_that_the_server_does_not_know_is_told_from_a_refusal() {
+    let page = ResponseTemplate::new(404).set_body_raw("<html>nginx</html>", "text/html");
+    let problem = ResponseTemplate::new(404).set_body_raw("{\"status\": 404}", "application/problem+json");
+    for (answer, is_unknown) in [
+        (recorded("8.2/unknown-route"), true),
+        (problem, true),
+        (page, false),
+        (recorded("6.3/jobs-count-200"), false),
+        (recorded("6.3/jobs-nonadmin"), false),
+    ] {
+        let (_server, client) = served(answer).await;
+        let error = client.plugins().await.expect_err("an error");
+        assert_eq!(error.is_unknown_route(), is_unknown, "{error}");
+    }
 }
 
 /// Signs in with what the token endpoint answered; the result of the next question.
