@@ -9,7 +9,7 @@ use super::Instance;
 use crate::core::memory::Documents;
 use crate::core::moderation::{Ask, Kind, Memory, Page, Query, look};
 use crate::core::poll::PollKind;
-use crate::peertube::{Client, Error};
+use crate::peertube::{Cause, Client, Error, Told};
 
 /// A server may have been updated by then.
 const ASK_AGAIN: Duration = Duration::from_secs(3600);
@@ -36,10 +36,16 @@ impl Ask for Lists<'_> {
     async fn page(&mut self, query: &Query) -> Result<Option<Page>, Error> {
         match self.0.moderation(query).await {
             Ok(page) => Ok(Some(page)),
-            Err(error) if error.is_unknown_route() => Ok(None),
+            Err(error) if error.is_unknown_route() || is_taken_for_a_user(query, &error) => Ok(None),
             Err(error) => Err(error),
         }
     }
+}
+
+/// Before 5.1 the address of the registrations is that of a user, with a wrong id.
+fn is_taken_for_a_user(query: &Query, error: &Error) -> bool {
+    let is_refused = matches!(error.cause, Cause::Status { status: 400, told: Told::Problem { .. } });
+    query.kind == Kind::Registration && is_refused
 }
 
 impl Instance {

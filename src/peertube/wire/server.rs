@@ -66,12 +66,12 @@ pub(in crate::peertube) fn stats(body: &[u8]) -> Result<Stats, Cause> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Kept {
-        #[serde(default)]
-        videos_redundancy: Vec<Strategy>,
+        videos_redundancy: Option<Vec<Strategy>>,
     }
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Strategy {
+        #[serde(default)]
         strategy: String,
         #[serde(default)]
         total_used: Scalar,
@@ -90,7 +90,7 @@ pub(in crate::peertube) fn stats(body: &[u8]) -> Result<Stats, Cause> {
     }
     let kept: Kept = decode(body)?;
     let numbers = all.into_iter().filter_map(|(name, value)| Some((name, value.as_real()?))).collect();
-    let redundancy = kept.videos_redundancy.iter().map(|kept| {
+    let redundancy = kept.videos_redundancy.iter().flatten().map(|kept| {
         let numbers = Redundancy {
             used_bytes: kept.total_used.as_real(),
             size_bytes: kept.total_size.as_real(),

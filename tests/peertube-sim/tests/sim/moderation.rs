@@ -148,7 +148,10 @@ async fn administrators_are_told_of_updates() {
 async fn the_oldest_versions_know_none_of_it_and_count_little() {
     let sim = Sim::serve(world(Version::QuickStart)).await.unwrap();
     let (root, _) = sign_in(&sim, "root").await;
-    for target in ["abuses", "users/registrations", "plugins", "users/me/notifications"] {
+    let taken_for_a_user = Ask::get("/api/v1/users/registrations").bearer(&root).of(&sim).await;
+    assert_eq!(taken_for_a_user.status, 400);
+    assert_eq!(taken_for_a_user.json()["errors"]["id"]["value"], "registrations");
+    for target in ["abuses", "plugins", "users/me/notifications"] {
         let reply = Ask::get(&format!("/api/v1/{target}")).bearer(&root).of(&sim).await;
         assert_eq!((reply.status, reply.body), (400, Vec::new()), "{target}");
     }
