@@ -37,7 +37,7 @@ const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 const SETTLED_KEPT: SignedDuration = SignedDuration::from_hours(8 * 24);
 
 /// What a daemon is told that no configuration says.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Options {
     /// Who started it and wants to hear how it goes.
     pub manager: Option<Manager>,

@@ -10,6 +10,7 @@ use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram as Unbound};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -37,11 +38,13 @@ const STATE_ANSWERS: Duration = Duration::from_secs(10);
 const SEND: Duration = Duration::from_secs(1);
 
 /// The way to the service manager.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Manager {
     socket: SocketAddr,
     /// It ends the daemon that was not heard of for this long.
     watchdog: Option<Duration>,
+    /// The last that it was to be told did not reach it, which is in the log.
+    missed: AtomicBool,
 }
 
 impl Manager {
@@ -55,7 +58,7 @@ impl Manager {
         let number = |name| env(name).and_then(|text| text.parse::<u64>().ok());
         let is_ours = number(WATCHDOG_PID).is_none_or(|of| of == u64::from(pid));
         let watchdog = number(WATCHDOG_USEC).filter(|usec| is_ours && *usec > 0).map(Duration::from_micros);
-        Ok(Some(Self { socket, watchdog }))
+        Ok(Some(Self { socket, watchdog, missed: AtomicBool::new(false) }))
     }
 
     /// Half of what the watchdog allows, so that one that comes late does no harm.
@@ -72,11 +75,14 @@ impl Manager {
             UnixDatagram::from_std(socket)?.send(words.as_bytes()).await
         };
         let problem = match timeout(SEND, send).await {
-            Ok(Ok(_)) => return,
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "it does not read".to_owned(),
+            Ok(Ok(_)) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some("it does not read its socket".to_owned()),
         };
-        tracing::warn!(problem, "the service manager could not be told how it goes");
+        let missed_before = self.missed.swap(problem.is_some(), Ordering::Relaxed);
+        if let Some(problem) = problem.filter(|_| !missed_before) {
+            tracing::warn!(problem, "the service manager could not be told how it goes");
+        }
     }
 }
 

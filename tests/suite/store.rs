@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use jiff::{Timestamp, ToSpan};
 use secrecy::ExposeSecret;
@@ -299,6 +300,7 @@ async fn a_state_deleted_or_replaced_while_it_runs_is_told_instead_of_written_in
             assert!(matches!(error, StoreError::Replaced { .. }) && !error.is_transient(), "{error:?}");
         }
         assert!(matches!(store.check().await, Err(StoreError::Replaced { .. })));
+        assert!(matches!(store.check_writer().await, Err(StoreError::Replaced { .. })));
     }
     // Back in its place, it goes on, and what was refused is still new.
     fs::rename(&aside, &home.path).unwrap();
@@ -342,7 +344,10 @@ async fn a_lock_held_by_another_program_is_told() {
     let held = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
     let error = store.commit(&commit(vec![event(EventKind::JobFailed, "1")])).await.unwrap_err();
     assert!(matches!(error, StoreError::Busy { .. }) && error.is_transient(), "{error:?}");
+    let check = tokio::time::timeout(Duration::from_millis(50), store.check_writer()).await;
+    assert!(check.is_err(), "it waits for the lock as a commit does");
     held.rollback().await.unwrap();
+    store.check_writer().await.unwrap();
     store.commit(&commit(vec![event(EventKind::JobFailed, "1")])).await.unwrap();
 }
 

@@ -5,14 +5,15 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use peertube_sim::jobs::Version;
-use peertube_sim::{Mode, Proxy, Sim, World};
+use peertube_sim::{Fault, Mode, Proxy, Sim, When, World};
+use serde_json::Value;
 use tokio::net::UnixDatagram;
 
 use tubewarden::core::poll::PollKind;
 use tubewarden::daemon::Options;
 use tubewarden::service::Manager;
 
-use super::harness::{Home, PATIENCE, Program, ROOT, Scraper, Watch, by_hand, each_second, instance};
+use super::harness::{Home, PATIENCE, Program, ROOT, Scraper, Watch, by_hand, each_second, eventually, instance};
 
 /// Nobody is there.
 const NOWHERE: &str = "http://127.0.0.1:9";
@@ -44,6 +45,13 @@ impl Ear {
         let heard = tokio::time::timeout(PATIENCE, self.socket.recv(&mut bytes)).await;
         let heard = heard.unwrap_or_else(|_| panic!("the manager is not told in time")).unwrap();
         String::from_utf8(bytes[..heard].to_vec()).unwrap()
+    }
+
+    /// The next message of those that were sent by now.
+    fn already(&self) -> Option<String> {
+        let mut bytes = [0; 4096];
+        let heard = self.socket.try_recv(&mut bytes).ok()?;
+        Some(String::from_utf8(bytes[..heard].to_vec()).unwrap())
     }
 
     /// The next message of which this is true.
@@ -105,7 +113,7 @@ async fn the_manager_hears_that_it_is_ready_how_it_goes_and_that_it_stops() {
     let heard = ear.until(|heard| heard.contains("STOPPING=1")).await;
     assert!(status(&heard).starts_with("stopping"), "{heard:?}");
     assert_eq!(program.ends().await.code(), Some(0));
-    assert!(ear.socket.try_recv(&mut [0]).is_err(), "the last that is heard is that it stops");
+    assert_eq!(ear.already(), None, "the last that is heard is that it stops");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -115,8 +123,21 @@ async fn a_daemon_that_cannot_begin_is_never_ready() {
     let ear = Ear::of(&home);
     let mut program = ear.run(&home, Duration::from_secs(1));
     assert_eq!(program.ends().await.code(), Some(1));
-    assert!(ear.socket.try_recv(&mut [0]).is_err());
+    assert_eq!(ear.already(), None);
     watch.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_manager_that_does_not_listen_holds_nothing_up() {
+    let home = Home::new(&(by_hand() + &instance("main", NOWHERE, "")));
+    let ear = Ear::of(&home);
+    let mut program = ear.run(&home, Duration::from_millis(20));
+    let complains = |line: &Value| line["message"] == "the service manager could not be told how it goes";
+    eventually("the socket is full", async || program.log().iter().any(complains).then_some(())).await;
+    program.terminate();
+    assert_eq!(program.ends().await.code(), Some(0));
+    assert_eq!(program.log().into_iter().filter(complains).count(), 1, "said once");
+    assert_eq!(program.log().last().unwrap()["message"], "stopped");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -149,19 +170,29 @@ async fn a_state_that_takes_no_write_starves_the_watchdog_until_it_does() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_poll_that_hangs_starves_the_watchdog_until_it_goes_on() {
+async fn a_poll_that_hangs_starves_the_watchdog_until_it_goes_on_and_a_slow_one_does_not() {
     let sim = quiet().await;
     let proxy = Proxy::start(sim.address()).await.unwrap();
     let more = format!("connect = \"{}\"\ntimeout = \"2m\"\n{ROOT}", proxy.url());
     let home = Home::new(&(by_hand() + &instance("main", &sim.url(), &more)));
     let ear = Ear::of(&home);
-    let variables = ear.variables(Duration::from_millis(200));
+    let variables = ear.variables(Duration::from_secs(2));
     let env = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone());
     let manager = Manager::of(std::process::id(), &env).unwrap();
-    let options = Options { manager, hung_after: Some(Duration::from_secs(2)), ..Options::default() };
+    let options = Options { manager, hung_after: Some(Duration::from_secs(3)), ..Options::default() };
     let watch = Watch::start_with(&home, options).await;
     Scraper::new(watch.address()).ready().await;
     ear.until(feeds).await;
+
+    // It is slow: a run takes longer, but none of its requests does.
+    sim.faults().always(When::path("/api/v1/jobs"), Fault::Late(Duration::from_secs(1)));
+    let begun = Instant::now();
+    watch.poll("main", PollKind::Jobs).await;
+    assert!(begun.elapsed() > hung_after, "{:?}", begun.elapsed());
+    sim.faults().clear();
+    while let Some(heard) = ear.already() {
+        assert!(feeds(&heard), "{heard:?}");
+    }
 
     proxy.set(Mode::BlackHole).await;
     watch.wake("main", PollKind::Jobs);
