@@ -135,7 +135,7 @@ async fn prepare(path: &Path) -> Result<Lock, StoreError> {
     let doing = "open the state";
     let failed = |e| StoreError::sql(doing, path, e);
     file::expect_directory(path)?;
-    let lock = lock(path).await?;
+    let lock = patiently(|| Lock::take(path)).await?;
     file::create(path)?;
     let mut connection = sqlite::connect(path, false).await.map_err(failed)?;
     match sqlite::content(&mut connection).await.map_err(failed)? {
@@ -150,14 +150,15 @@ async fn prepare(path: &Path) -> Result<Lock, StoreError> {
     Ok(lock)
 }
 
-async fn lock(path: &Path) -> Result<Lock, StoreError> {
+/// Takes a lock that may be held for a moment by who only looks at it.
+async fn patiently<T>(take: impl Fn() -> Result<T, StoreError>) -> Result<T, StoreError> {
     for _ in 0..4 {
-        match Lock::take(path) {
+        match take() {
             Err(StoreError::Held { .. }) => tokio::time::sleep(LOOK).await,
             done => return done,
         }
     }
-    Lock::take(path)
+    take()
 }
 
 /// Makes sure that there is something that this program can read.

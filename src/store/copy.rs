@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::file::{self, Lock};
 use super::sqlite::{self, Content};
-use super::{Access, Store, StoreError, refuse_newer, schema};
+use super::{Access, Store, StoreError, patiently, refuse_newer, schema};
 
 const DOING: &str = "copy the state";
 
@@ -14,7 +14,7 @@ impl Store {
     /// daemon may hold the original, nor begin to while the copy is open.
     pub async fn open_copy(path: &Path, copy: &Path) -> Result<Self, StoreError> {
         let path = std::path::absolute(path).map_err(|e| StoreError::file("find the state", path, e))?;
-        let original = Lock::take_existing(&path)?;
+        let original = patiently(|| Lock::take_existing(&path)).await?;
         if path.try_exists().map_err(|e| StoreError::file(DOING, &path, e))? {
             fill(&path, copy).await?;
         }

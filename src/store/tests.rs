@@ -204,3 +204,60 @@ async fn no_prune_takes_more_than_a_batch_at_once_and_numbers_are_never_given_ag
     assert_eq!(store.events(&filter).await.unwrap().len(), 2, "who follows misses nothing");
     assert_eq!(store.memory("main", PollKind::Videos).await.unwrap(), Documents::new());
 }
+
+#[tokio::test]
+async fn who_looks_for_a_daemon_keeps_none_from_starting() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.db");
+    assert_eq!(holder(&path).unwrap(), None, "nobody ever was there");
+    let store = Store::open(&path, Access::Daemon).await.unwrap();
+    let held = holder(&path).unwrap().unwrap();
+    assert_eq!(held.pid, Some(std::process::id()));
+    store.close().await.unwrap();
+    drop(store);
+    assert_eq!(holder(&path).unwrap(), None);
+
+    // A look that is under way just when a daemon starts.
+    let look = fs::File::open(directory.path().join("state.db.lock")).unwrap();
+    look.lock_shared().unwrap();
+    let (opened, ()) = tokio::join!(Store::open(&path, Access::Daemon), async {
+        tokio::task::yield_now().await;
+        drop(look);
+    });
+    opened.unwrap();
+}
+
+#[tokio::test]
+async fn a_copy_has_all_but_the_tokens_and_is_refused_beside_a_daemon() {
+    let directory = tempfile::tempdir().unwrap();
+    // A name that an address of SQLite's would take apart.
+    let path = directory.path().join("a b?c=%41#d.db");
+    let store = daemon(&path).await;
+    let pair = TokenPair {
+        username: "root".into(),
+        access_token: "the-access".to_owned().into(),
+        refresh_token: "the-refresh".to_owned().into(),
+        access_expires_at: Timestamp::UNIX_EPOCH,
+        refresh_expires_at: None,
+    };
+    store.save_tokens("main", &pair).await.unwrap();
+    let copy = directory.path().join("copy.db");
+    let refused = Store::open_copy(&path, &copy).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Held { .. }), "{refused}");
+    assert!(!copy.exists());
+    store.close().await.unwrap();
+    drop(store);
+
+    let copied = Store::open_copy(&path, &copy).await.unwrap();
+    assert_eq!(copied.instances().await.unwrap().len(), 1);
+    assert!(copied.tokens("main", "root").await.unwrap().is_none());
+    copied.enrol(&Origin { name: "more".into(), ..origin() }).await.unwrap();
+    let refused = Store::open(&path, Access::Daemon).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Held { .. }), "no daemon begins meanwhile: {refused}");
+    copied.close().await.unwrap();
+    drop(copied);
+
+    let store = Store::open(&path, Access::Daemon).await.unwrap();
+    assert_eq!(store.instances().await.unwrap().len(), 1, "the original is as it was");
+    assert!(store.tokens("main", "root").await.unwrap().is_some());
+}
