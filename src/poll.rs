@@ -139,7 +139,7 @@ impl Instance {
             store,
             metrics,
             log_events: common.log.events.clone(),
-            policy: job_sync::Policy { follow: common.jobs.follow.clone(), count_only: common.jobs.count_only.clone() },
+            policy: common.jobs.clone(),
             scope: common.videos.scope,
             down_after: config.down_after,
             jobs: AsyncMutex::new(JobsState { memory, settled, settled_read: Instant::now() }),

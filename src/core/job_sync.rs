@@ -21,7 +21,7 @@ use super::job_told::Told;
 use memory::PendingJob;
 pub use memory::{Memory, MemoryError};
 use pending::{ListSeen, LongList};
-pub use policy::{KNOWN_TYPES, Policy};
+pub use policy::{KNOWN_TYPES, Policy, StuckActive};
 use seek::Probe;
 
 /// The most rows that one question may ask for.

@@ -6,12 +6,12 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use peertube_sim::jobs::{Ended, Jobs, ListError, ListQuery, Outcome as Truth};
 use tubewarden::core::event::EventKind;
 use tubewarden::core::glob::Globs;
 use tubewarden::core::job::{JobKey, JobRow, JobType, JobsPage, JobsQuery, JobsReply, Order, Payload};
-use tubewarden::core::job_sync::{Ask, Memory, Policy, sync};
+use tubewarden::core::job_sync::{Ask, Memory, Policy, StuckActive, sync};
 use tubewarden::core::job_told::Told;
 
 /// An instance, its lists as the server gives them, and what each question cost.
@@ -107,7 +107,14 @@ pub(crate) fn policy() -> Policy {
         "actor-keys",
         "build-automatic-tags",
     ];
-    Policy { follow: Globs::new(["*"]), count_only: Globs::new(count_only) }
+    let by_type = [("video-transcoding", 12), ("video-import", 3)];
+    let by_type = by_type.map(|(name, hours)| (name.into(), SignedDuration::from_hours(hours)));
+    Policy {
+        follow: Globs::new(["*"]),
+        count_only: Globs::new(count_only),
+        stuck_waiting: SignedDuration::from_mins(30),
+        stuck_active: StuckActive { default: SignedDuration::from_hours(2), by_type: by_type.into() },
+    }
 }
 
 impl Watcher {
