@@ -23,6 +23,7 @@ use crate::core::memory::{Documents, diff};
 use crate::core::poll::PollKind;
 use crate::core::rights::{Needs, Role};
 use crate::core::video::Scope;
+use crate::core::work::Work;
 use crate::core::{job_sync, video_sync};
 use crate::log;
 use crate::metrics::InstanceMetrics;
@@ -53,6 +54,8 @@ pub struct Instance {
     scope: Scope,
     down_after: u32,
     jobs: AsyncMutex<JobsState>,
+    /// Of the last poll of jobs: the poll of videos does not wait for one that is made.
+    work: Mutex<Option<Arc<Work>>>,
     videos: AsyncMutex<video_sync::Memory>,
     /// Both polls of videos share one memory: one at a time.
     videos_turn: AsyncMutex<()>,
@@ -143,6 +146,7 @@ impl Instance {
             scope: common.videos.scope,
             down_after: config.down_after,
             jobs: AsyncMutex::new(JobsState { memory, settled, settled_read: Instant::now() }),
+            work: Mutex::default(),
             videos: AsyncMutex::new(videos),
             videos_turn: AsyncMutex::new(()),
             server: AsyncMutex::new(server),

@@ -9,5 +9,6 @@ mod history;
 mod outage;
 mod scrape;
 mod secrets;
+mod stuck;
 mod tokens;
 mod truth;
