@@ -20,6 +20,7 @@ use url::Url;
 use crate::core::cron::Cron;
 use crate::core::event::Origin;
 use crate::core::glob::Globs;
+pub use crate::core::job_sync::{Policy as JobsPolicy, StuckActive};
 use crate::core::poll::PollKind;
 pub use crate::core::video::Scope;
 
@@ -92,15 +93,6 @@ pub enum LogFormat {
     Text,
     /// One object a line.
     Json,
-}
-
-/// `[jobs]`: how jobs are told.
-#[derive(Debug, Clone, PartialEq)]
-pub struct JobsPolicy {
-    /// Types of jobs that are told one by one, as events.
-    pub follow: Globs,
-    /// Types that are counted, but without an event for a completion. Wins over `follow`.
-    pub count_only: Globs,
 }
 
 /// `[videos]`: which videos are watched.

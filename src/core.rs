@@ -21,3 +21,4 @@ pub mod video;
 pub mod video_facts;
 pub mod video_sync;
 pub mod view;
+pub mod work;

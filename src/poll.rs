@@ -27,6 +27,7 @@ use crate::core::memory::{Documents, diff};
 use crate::core::poll::PollKind;
 use crate::core::rights::{Needs, Role};
 use crate::core::video::Scope;
+use crate::core::work::Work;
 use crate::core::{job_sync, video_sync};
 use crate::log;
 use crate::metrics::InstanceMetrics;
@@ -59,6 +60,8 @@ pub struct Instance {
     scope: Scope,
     down_after: u32,
     jobs: AsyncMutex<JobsState>,
+    /// Of the last poll of jobs: the poll of videos does not wait for one that is made.
+    work: Mutex<Option<Arc<Work>>>,
     videos: AsyncMutex<video_sync::Memory>,
     /// Both polls of videos share one memory: one at a time.
     videos_turn: AsyncMutex<()>,
@@ -164,10 +167,11 @@ impl Instance {
             store,
             metrics,
             log_events: common.log.events.clone(),
-            policy: job_sync::Policy { follow: common.jobs.follow.clone(), count_only: common.jobs.count_only.clone() },
+            policy: common.jobs.clone(),
             scope: common.videos.scope,
             down_after: config.down_after,
             jobs: AsyncMutex::new(JobsState { memory, settled, settled_read: Instant::now() }),
+            work: Mutex::default(),
             videos: AsyncMutex::new(videos),
             videos_turn: AsyncMutex::new(()),
             moderation: AsyncMutex::new(moderation),

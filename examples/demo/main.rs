@@ -61,7 +61,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     let config = Config::load(&path, Secrets::Read, &|_| None)?;
     let ansi = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     log::init(&LogOptions { format: Format::Text, filter: config.log.filter.clone(), ansi })?;
-    let policy = Policy { follow: config.jobs.follow.clone(), count_only: config.jobs.count_only.clone() };
+    let policy = config.jobs.clone();
 
     let daemon = Daemon::start(&config).await?;
     welcome(&daemon, &instance, &path, args.time);

@@ -203,7 +203,8 @@ fn requests(kind: PollKind, videos: u64) -> u64 {
         // Pages of a hundred overlap by ten.
         PollKind::VideosFull => videos / 90 + 1,
         PollKind::Videos => 2,
-        _ => 1,
+        PollKind::Moderation => 4,
+        PollKind::Jobs | PollKind::Config | PollKind::Stats => 1,
     }
 }
 

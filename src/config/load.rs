@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 use toml::de::DeValue;
 
@@ -19,7 +20,9 @@ use super::include::included;
 use super::secret::Vault;
 use super::section::{self, Section};
 use super::source::Source;
-use super::{Config, Instance, JobsPolicy, Log, LogFormat, Polls, Scope, Server, State, VideosPolicy, When, value};
+use super::{
+    Config, Instance, JobsPolicy, Log, LogFormat, Polls, Scope, Server, State, StuckActive, VideosPolicy, When, value,
+};
 
 /// Jobs of these types come in floods; what matters about them is how many.
 const COUNT_ONLY: [&str; 9] = [
@@ -114,7 +117,28 @@ fn jobs(section: &mut Section<'_, '_>) -> JobsPolicy {
     JobsPolicy {
         follow: section.get("follow", value::job_globs).unwrap_or_else(|| Globs::new(["*"])),
         count_only: section.get("count_only", value::job_globs).unwrap_or_else(|| Globs::new(COUNT_ONLY)),
+        stuck_waiting: section.get("stuck_waiting", value::stuck_after).unwrap_or(SignedDuration::from_mins(30)),
+        stuck_active: stuck_active(section),
     }
+}
+
+/// A table that is given replaces the default one, but for its `default`.
+fn stuck_active(section: &mut Section<'_, '_>) -> StuckActive {
+    let default = SignedDuration::from_hours(2);
+    let by_type = [("video-transcoding", 12), ("video-import", 3)];
+    let by_type = by_type.map(|(name, hours)| (name.into(), SignedDuration::from_hours(hours)));
+    let otherwise = StuckActive { default, by_type: by_type.into() };
+    let Some(item) = section.take("stuck_active") else { return otherwise };
+    let Some(table) = section.table_of(item, r#"{ default = "2h", video-transcoding = "12h" }"#) else {
+        return otherwise;
+    };
+    section.open(table, |section| StuckActive {
+        default: section.get("default", value::stuck_after).unwrap_or(default),
+        by_type: section
+            .rest(|name, item| Ok((value::job_type(name)?, value::stuck_after(item)?)))
+            .into_iter()
+            .collect(),
+    })
 }
 
 fn videos(section: &mut Section<'_, '_>) -> VideosPolicy {

@@ -85,6 +85,17 @@ impl<'s> Section<'s, '_> {
         Some(Item { key: self.path_of(key), place, value: value.into_inner() })
     }
 
+    /// All that was not asked for yet, of a table whose keys are not ours.
+    pub(super) fn rest<T>(&mut self, parse: impl Fn(&str, &Item<'s>) -> Result<T, Problem>) -> Vec<T> {
+        let entries = std::mem::take(&mut self.table.entries).into_iter();
+        let items = entries.map(|(name, value)| {
+            let (key, place) = (self.path_of(name.get_ref()), value.span());
+            (name.into_inner(), Item { key, place, value: value.into_inner() })
+        });
+        let items: Vec<_> = items.collect();
+        items.iter().filter_map(|(name, item)| self.parse(item, |item| parse(name, item))).collect()
+    }
+
     /// The value of a key, or `None` if it is absent or wrong.
     pub(super) fn get<T>(
         &mut self,

@@ -12,6 +12,7 @@ use url::Url;
 
 use crate::core::event::EventKind;
 use crate::core::glob::Globs;
+use crate::core::job::JobType;
 use crate::core::text::clean;
 
 use super::section::{Item, Problem};
@@ -33,6 +34,7 @@ const fn limits(least: (u64, &'static str), most: (u64, &'static str)) -> Limits
 
 pub(super) const POLL_EVERY: Limits = Limits { whole_seconds: true, ..limits((1, "1s"), (30 * 86_400, "30d")) };
 pub(super) const TIMEOUT: Limits = limits((1, "1s"), (600, "10m"));
+const STUCK_AFTER: Limits = limits((1, "1s"), (30 * 86_400, "30d"));
 pub(super) const KEEP_EVENTS: Limits = limits((3600, "1h"), (3650 * 86_400, "3650d"));
 
 /// A duration such as `30s`, `1h30m` or `30d`; a day is 24 hours.
@@ -61,6 +63,11 @@ pub(super) fn duration(item: &Item<'_>, limits: &Limits) -> Result<Duration, Pro
         return Err(format!("{text} has a fraction of a second; write whole seconds").into());
     }
     Ok(duration)
+}
+
+/// How long a job may wait or run before it is stuck.
+pub(super) fn stuck_after(item: &Item<'_>) -> Result<SignedDuration, Problem> {
+    duration(item, &STUCK_AFTER).map(|limit| SignedDuration::try_from(limit).unwrap_or(SignedDuration::MAX))
 }
 
 pub(super) fn time_zone(item: &Item<'_>) -> Result<TimeZone, Problem> {
@@ -192,6 +199,15 @@ pub(super) fn job_globs(item: &Item<'_>) -> Result<Globs, Problem> {
         let possible = !pattern.is_empty() && pattern.bytes().all(allowed);
         possible.then_some(()).ok_or(r#"can match no job type; write patterns such as "video-*" or "!email""#)
     })
+}
+
+/// The exact name of a job type.
+pub(super) fn job_type(name: &str) -> Result<JobType, Problem> {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
+    if !name.is_empty() && name.bytes().all(allowed) {
+        return Ok(name.into());
+    }
+    Err(format!("{} is no job type; write an exact one such as video-import, or default", quoted(name)).into())
 }
 
 /// Patterns, each checked without its `!`.

@@ -10,18 +10,19 @@ mod pending;
 mod policy;
 mod seek;
 mod settle;
+mod stuck;
 mod tally;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::job::{JobKey, JobList, JobRow, JobType, JobsPage, JobsQuery, JobsReply, Order, Pending};
+use super::job::{JobKey, JobList, JobRow, JobType, JobsPage, JobsQuery, JobsReply, Order, Payload, Pending};
 use super::job_told::Told;
 use memory::PendingJob;
 pub use memory::{Memory, MemoryError};
 use pending::{ListSeen, LongList};
-pub use policy::{KNOWN_TYPES, Policy};
+pub use policy::{KNOWN_TYPES, Policy, StuckActive};
 use seek::Probe;
 
 /// The most rows that one question may ask for.
@@ -30,6 +31,8 @@ const PAGE: u64 = 100;
 const STEP: u64 = 50;
 /// What a server keeps of a type, at most, is this many pages.
 const MOST_PAGES: u64 = 250;
+/// What is longer is remembered of no job.
+const LONGEST_UUID: usize = 64;
 /// The server's clock is told in whole seconds.
 const CLOCK_GRAIN: SignedDuration = SignedDuration::from_secs(1);
 
@@ -87,6 +90,7 @@ pub async fn sync<A: Ask + Send>(
         completed_totals: BTreeMap::new(),
         ended_now: BTreeSet::new(),
         ended_types: BTreeSet::new(),
+        payloads: BTreeMap::new(),
     };
     // A job moves forward through these lists: one that moves between two questions
     // is met later rather than missed.
@@ -134,6 +138,8 @@ struct Poll<'a, A> {
     /// Every job that a list of ended ones showed, and their types.
     ended_now: BTreeSet<JobKey>,
     ended_types: BTreeSet<JobType>,
+    /// What unfinished jobs are about.
+    payloads: BTreeMap<JobKey, Payload>,
 }
 
 /// A row of one of the two lists of ended jobs.
@@ -172,16 +178,17 @@ impl<A: Ask + Send> Poll<'_, A> {
             self.completed_totals.entry(job_type.clone()).or_insert(page.total);
         }
         for row in &page.rows {
-            self.note(list, row);
+            self.note(list, row, page.date);
         }
         Ok(Some(page))
     }
 
-    fn note(&mut self, list: JobList, row: &JobRow) {
+    fn note(&mut self, list: JobList, row: &JobRow, date: Timestamp) {
         let key = &row.key;
         let known = self.memory.type_mut(&key.job_type);
         known.seen = true;
         known.mixed |= policy::has_no_number(key);
+        known.moved = known.moved.max(row.processed_at).max(row.finished_at);
         if let Some(number) = key.number() {
             self.numbers.entry(key.job_type.clone()).or_default().insert(number, key.created_at);
         }
@@ -196,6 +203,13 @@ impl<A: Ask + Send> Poll<'_, A> {
         };
         let known = self.before.pending.get(key);
         let due = known.map_or_else(|| key.recurring_due().unwrap_or(key.created_at), |job| job.due);
+        // One that was delayed or had begun waits anew.
+        let waits_from = match self.pending.get(key).or(known) {
+            Some(job) if job.state == Pending::Waiting => job.waits_from,
+            Some(_) => Some(date),
+            None => (row.error.is_some() || row.processed_at.is_some()).then_some(date),
+        };
+        self.payloads.insert(key.clone(), row.payload.clone());
         self.pending.insert(
             key.clone(),
             PendingJob {
@@ -207,6 +221,8 @@ impl<A: Ask + Send> Poll<'_, A> {
                 absent: 0,
                 sought: 0,
                 last_seen: None,
+                waits_from: waits_from.filter(|_| state == Pending::Waiting),
+                video: row.payload.video_uuid.clone().filter(|uuid| uuid.len() <= LONGEST_UUID),
             },
         );
     }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::event::{Event, EventKind, Origin};
-use super::job::{JobType, Payload};
+use super::job::{JobType, Payload, Pending};
 
 /// One thing to tell of a job.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +23,8 @@ pub struct Told {
     pub payload: Payload,
     /// Of unaccounted jobs: how many, and how they went missing.
     pub missing: Option<Missing>,
+    /// Of stuck jobs: how.
+    pub stuck: Option<Stuck>,
 }
 
 /// How jobs went missing.
@@ -30,6 +32,16 @@ pub struct Told {
 pub struct Missing {
     pub count: u64,
     pub how: &'static str,
+}
+
+/// How a job is stuck.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stuck {
+    /// Waiting or active.
+    pub state: Pending,
+    pub since: Timestamp,
+    /// How many of its type wait with it.
+    pub count: Option<u64>,
 }
 
 impl Told {
@@ -48,6 +60,7 @@ impl Told {
             error: None,
             payload: Payload::default(),
             missing: None,
+            stuck: None,
         }
     }
 
@@ -82,7 +95,13 @@ impl Told {
         let subject = id.map_or_else(|| self.job_type.to_string(), |id| format!("{}/{id}", self.job_type));
         let created = self.created_at.map(|at| at.as_millisecond()).unwrap_or_default();
         let how = self.missing.map_or("", |missing| missing.how);
-        let what = format!("{subject}/{created}/{how}");
+        let mut what = format!("{subject}/{created}/{how}");
+        if let Some(Stuck { state, since, count }) = self.stuck {
+            data.insert("state".to_owned(), state.as_str().into());
+            data.insert("since".to_owned(), json!(since));
+            data.insert("count".to_owned(), json!(count));
+            what = format!("{what}{}/{}", state.as_str(), since.as_millisecond());
+        }
         Event::new(origin, self.kind, &what, Some(subject), self.at, data)
     }
 }

@@ -17,6 +17,7 @@
 
 mod entry;
 mod memory;
+mod stuck;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -26,7 +27,7 @@ use std::future::Future;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use serde_json::Map;
+use serde_json::{Map, json};
 
 use self::entry::{Before, Ground, Watch, step};
 pub use self::memory::{Memory, MemoryError};
@@ -74,6 +75,8 @@ pub struct Outcome {
     pub complete: bool,
     /// Videos that wait for the next poll to be asked at their own addresses.
     pub left: u64,
+    /// Videos whose state this poll saw.
+    seen: BTreeSet<String>,
 }
 
 /// One transition of a video.
@@ -83,12 +86,17 @@ pub struct Told {
     /// By the server's word where it tells, else the time of its reply.
     pub at: Timestamp,
     pub facts: Facts,
+    /// Of a stuck video: since when it is in its state.
+    pub since: Option<Timestamp>,
 }
 
 impl Told {
     pub fn to_event(&self, origin: &Origin) -> Event {
         let uuid = &self.facts.uuid;
-        let data = Map::from_iter([("video".to_owned(), self.facts.to_value())]);
+        let mut data = Map::from_iter([("video".to_owned(), self.facts.to_value())]);
+        if let Some(since) = self.since {
+            data.insert("since".to_owned(), json!(since));
+        }
         Event::new(origin, self.kind, uuid, Some(uuid.clone()), self.at, data)
     }
 }
@@ -286,7 +294,7 @@ fn conclude(mut memory: Memory, found: Found, left: usize) -> Outcome {
                 memory.state.published_total += 1;
                 last = Some(at);
             }
-            told.push(Told { kind, at, facts: step.entry.facts.clone() });
+            told.push(Told { kind, at, facts: step.entry.facts.clone(), since: None });
         }
         if is_baseline && step.entry.once.has(entry::Once::PUBLISHED) {
             last = step.entry.published_at.filter(|at| *at <= seen.date);
@@ -302,14 +310,15 @@ fn conclude(mut memory: Memory, found: Found, left: usize) -> Outcome {
     for uuid in &found.gone {
         if let Some(entry) = memory.delete(uuid, found.date) {
             if entry.on_air() {
-                told.push(Told { kind: EventKind::LiveEnded, at: found.date, facts: entry.facts.clone() });
+                told.push(Told { kind: EventKind::LiveEnded, at: found.date, facts: entry.facts.clone(), since: None });
             }
-            told.push(Told { kind: EventKind::VideoDeleted, at: found.date, facts: entry.facts });
+            told.push(Told { kind: EventKind::VideoDeleted, at: found.date, facts: entry.facts, since: None });
         }
     }
     told.sort_by_key(|told| told.at);
     memory.state.mark = Some(found.begun);
-    Outcome { memory, told, complete: found.complete, left: left as u64 }
+    let seen = found.seen.into_keys().collect();
+    Outcome { memory, told, complete: found.complete, left: left as u64, seen }
 }
 
 /// The next `most` after the last whose turn it was, going round.

@@ -1,7 +1,7 @@
 //! The poll of jobs: every ended job becomes one event or one count.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -56,6 +56,7 @@ impl Instance {
         self.commit(PollKind::Jobs, &before, &after, settled, events).await.context("jobs")?;
         state.settled.extend(outcome.settled);
         state.memory = outcome.memory;
+        *self.work.lock().unwrap_or_else(PoisonError::into_inner) = state.memory.work().map(Arc::new);
         self.metrics.jobs(Arc::new(state.memory.view()));
         Ok(())
     }

@@ -182,7 +182,8 @@ impl Instance {
 
     /// What was so before, once every poll that may look has looked, or has had time to.
     fn first_look(&self, memory: &mut ReachMemory) -> Option<Map<String, Value>> {
-        let videos = self.videos.try_lock().ok()?.first_look()?;
+        let memory_of_videos = self.videos.try_lock().ok()?;
+        let videos = memory_of_videos.first_look()?;
         let moderation = self.moderation.try_lock().ok()?;
         let since = *memory.waits_since.get_or_insert_with(Instant::now);
         // One that is being made will be back here at its end.
@@ -191,12 +192,15 @@ impl Instance {
         if !FIRST_LOOKERS.into_iter().all(has_looked) && since.elapsed() < FIRST_LOOK_WAITS {
             return None;
         }
+        let jobs = &self.jobs.try_lock().ok()?.memory;
         let data = json!({
             "videos": videos.videos,
             "videos_failed": videos.failed,
             "videos_not_ready": videos.passing,
             "abuses_pending": moderation.memory.pending(Kind::Abuse),
             "registrations_pending": moderation.memory.pending(Kind::Registration),
+            "videos_stuck": jobs.work().map(|work| memory_of_videos.stuck(&work)),
+            "jobs_stuck": jobs.stuck_at_first(),
         });
         data.as_object().cloned()
     }

@@ -1,7 +1,7 @@
 //! The polls of videos: the newest and those under way each minute, all of them each
 //! hour. Both share one memory, and are run one at a time.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use super::{Instance, vitals};
 use crate::core::event::Event;
@@ -9,6 +9,7 @@ use crate::core::poll::PollKind;
 use crate::core::rights::Role;
 use crate::core::video::{Sought, VideosPage, VideosQuery};
 use crate::core::video_sync::{self, Ask, Look, Sight};
+use crate::core::work::Work;
 use crate::peertube::{Client, Error};
 
 /// The videos of a real instance.
@@ -35,15 +36,25 @@ impl Instance {
         // The memory stays free meanwhile: the poll of jobs reads it.
         let memory = self.videos.lock().await.clone();
         let mut lists = Lists(&self.client);
-        let outcome = match kind {
+        let mut outcome = match kind {
             PollKind::VideosFull => video_sync::full(&mut lists, &memory, look).await?,
             _ => video_sync::newest(&mut lists, &memory, look).await?,
         };
+        if let Some(work) = self.work().filter(|_| sees_all) {
+            outcome.tell_stuck(&work);
+        }
         let events: Vec<Event> = outcome.told.iter().map(|told| told.to_event(&self.origin)).collect();
         let (before, after) = (memory.to_documents(), outcome.memory.to_documents());
         self.commit(PollKind::Videos, &before, &after, Vec::new(), events).await?;
         self.metrics.videos(Arc::new(outcome.memory.view()));
         *self.videos.lock().await = outcome.memory;
         Ok(())
+    }
+
+    /// The unfinished jobs of videos, as the last polls saw them; `None` where a source
+    /// of jobs may not be asked or was not seen whole.
+    fn work(&self) -> Option<Arc<Work>> {
+        // Jobs at runners belong here too: `Work::join`.
+        self.work.lock().unwrap_or_else(PoisonError::into_inner).clone().filter(|_| self.may(PollKind::Jobs))
     }
 }

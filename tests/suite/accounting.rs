@@ -1,11 +1,12 @@
 //! Every job is told once, whatever happens: random histories of an instance, polled
 //! by the pure core, held against what really happened.
 
+mod stuck;
 mod watcher;
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use peertube_sim::jobs::{Jobs, Restart, Version};
 use peertube_sim::traffic;
 use proptest::prelude::*;
@@ -25,6 +26,8 @@ struct History {
     polls: Vec<Fate>,
     server_restart: Option<(u64, bool)>,
     flush: Option<u64>,
+    /// From when, and for how long, no worker takes a job.
+    pause_workers: Option<(u64, u64)>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +62,7 @@ fn histories(with_flush: bool) -> impl Strategy<Value = History> {
             polls,
             server_restart,
             flush,
+            pause_workers: None,
         },
     )
 }
@@ -70,6 +74,9 @@ fn live(history: &History) -> (Jobs, Watcher) {
     let period = Duration::from_secs(MINUTES * 60);
     traffic::random(&mut jobs, start, period, history.seed);
     let mut watcher = Watcher::default();
+    watcher.policy.stuck_waiting = SignedDuration::from_mins(4);
+    watcher.policy.stuck_active.default = SignedDuration::from_mins(5);
+    watcher.policy.stuck_active.by_type.clear();
     let pause = Duration::from_millis(history.pause);
     let mut restart = history.server_restart;
     let mut flush = history.flush;
@@ -95,7 +102,13 @@ fn live(history: &History) -> (Jobs, Watcher) {
             jobs.flush();
             flushed = true;
         }
-        calm += u32::from(at >= end && flush.is_none());
+        let pauses = history.pause_workers.filter(|(from, length)| (*from..from + length).contains(&elapsed));
+        if pauses.is_some() {
+            jobs.pause()
+        } else {
+            jobs.resume()
+        }
+        calm += u32::from(at >= end && flush.is_none() && pauses.is_none());
         // Emptied and grown again beyond what it was, while nobody looked, it could not be
         // told from one that only grew.
         let just_flushed = std::mem::take(&mut flushed);
@@ -129,6 +142,7 @@ proptest! {
         prop_assert!(verdict.wrong.is_empty(), "wrong {verdict:?}");
         prop_assert!(verdict.untold_gaps.is_empty(), "untold {verdict:?}");
         prop_assert!(verdict.miscounted.is_empty(), "miscounted {verdict:?}");
+        prop_assert_eq!(stuck::told_wrongly(&watcher, &jobs), Vec::<String>::new());
     }
 
     #[test]
@@ -140,6 +154,17 @@ proptest! {
         prop_assert!(verdict.invented.is_empty(), "invented {verdict:?}");
         prop_assert!(verdict.wrong.is_empty(), "wrong {verdict:?}");
         prop_assert!(verdict.untold_gaps.is_empty(), "untold {verdict:?}");
+        prop_assert_eq!(stuck::told_wrongly(&watcher, &jobs), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_is_stuck_is_told_once_and_nothing_else_is(
+        history in histories(false),
+        pause in (1..MINUTES * 60, 60..MINUTES * 60),
+    ) {
+        let (jobs, watcher) = live(&History { pause_workers: Some(pause), ..history });
+        prop_assert_eq!(stuck::told_wrongly(&watcher, &jobs), Vec::<String>::new());
+        prop_assert_eq!(stuck::not_told(&watcher, &jobs), Vec::<String>::new());
     }
 }
 
@@ -148,7 +173,16 @@ proptest! {
 fn a_burst_amid_the_first_look_adds_nothing_that_was_not() {
     for (seed, pause) in [(2_888_449_763_273_090_276, 274), (15_524_457_137_417_412_781, 36)] {
         let polls = vec![Fate::Poll];
-        let history = History { seed, version: false, every: 5, pause, polls, server_restart: None, flush: None };
+        let history = History {
+            seed,
+            version: false,
+            every: 5,
+            pause,
+            polls,
+            server_restart: None,
+            flush: None,
+            pause_workers: None,
+        };
         let (jobs, watcher) = live(&history);
         let verdict = judge(&watcher, &jobs);
         assert!(verdict.miscounted.is_empty(), "{verdict:?}");
@@ -162,7 +196,16 @@ fn no_type_waits_for_its_turn_for_ever() {
     polls[6..8].fill(Fate::CutShort(5));
     polls[31] = Fate::Outage;
     let seed = 319_900_956_803_434_139;
-    let history = History { seed, version: false, every: 55, pause: 0, polls, server_restart: None, flush: None };
+    let history = History {
+        seed,
+        version: false,
+        every: 55,
+        pause: 0,
+        polls,
+        server_restart: None,
+        flush: None,
+        pause_workers: None,
+    };
     let (jobs, watcher) = live(&history);
     let verdict = judge(&watcher, &jobs);
     assert!(verdict.missed.is_empty(), "{verdict:?}");

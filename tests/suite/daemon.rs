@@ -15,5 +15,6 @@ mod secrets;
 mod server;
 mod service;
 mod status;
+mod stuck;
 mod tokens;
 mod truth;

@@ -10,6 +10,10 @@ use crate::core::histogram::Histogram;
 use crate::core::job::{JobKey, JobType, Pending};
 use crate::core::memory::Documents;
 use crate::core::view::{JobTypeView, JobsView};
+use crate::core::work::Work;
+
+/// Imports of single videos, and what makes many of them; neither names its videos.
+const IMPORT_TYPES: [&str; 2] = ["video-import", "video-channel-import"];
 
 /// All that a poll of jobs knows from those before it.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -20,6 +24,8 @@ pub struct Memory {
     pub(super) pending: BTreeMap<JobKey, PendingJob>,
     /// Jobs told as unaccounted, and when: they may turn up after all.
     pub(super) lost: BTreeMap<JobKey, Timestamp>,
+    /// Active jobs told as stuck, each with its start.
+    pub(super) stuck: BTreeMap<JobKey, Timestamp>,
 }
 
 /// A memory that could not be read back.
@@ -48,6 +54,10 @@ pub(super) struct Meta {
     pub last_ended: Option<(JobKey, Timestamp)>,
     /// An old server that gives all types whatever was asked.
     pub ignores_type: bool,
+    /// Jobs that were stuck at the first poll.
+    pub stuck_at_first: Option<u64>,
+    /// The last poll saw every unfinished job that may be for a video.
+    pub saw_all_work: bool,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -64,6 +74,10 @@ pub(super) struct TypeMemory {
     pub pending: BTreeMap<Pending, u64>,
     pub oldest_waiting: Option<Timestamp>,
     pub oldest_active: Option<Timestamp>,
+    /// When a job of this type was last known to begin, run or end.
+    pub moved: Option<Timestamp>,
+    /// Told as stuck: since when it waited.
+    pub stuck: Option<Timestamp>,
     /// A row of this type was seen.
     pub seen: bool,
     /// Has ids that are no numbers: its numbers may have holes.
@@ -144,6 +158,12 @@ pub(super) struct PendingJob {
     pub sought: u8,
     /// The poll that saw it last, once one has not.
     pub last_seen: Option<Timestamp>,
+    /// When it was first seen to wait after it had been in another state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_from: Option<Timestamp>,
+    /// The video that it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub video: Option<String>,
 }
 
 impl Memory {
@@ -167,6 +187,10 @@ impl Memory {
                     let key = parse_key(rest).ok_or_else(|| error(None))?;
                     memory.lost.insert(key, serde_json::from_str(value).map_err(|e| error(Some(e)))?);
                 }
+                ["stuck", rest] => {
+                    let key = parse_key(rest).ok_or_else(|| error(None))?;
+                    memory.stuck.insert(key, serde_json::from_str(value).map_err(|e| error(Some(e)))?);
+                }
                 _ => return Err(error(None)),
             }
         }
@@ -188,6 +212,9 @@ impl Memory {
         for (key, at) in &self.lost {
             documents.insert(format!("lost\u{1f}{}", key_text(key)), json(serde_json::to_string(at)));
         }
+        for (key, at) in &self.stuck {
+            documents.insert(format!("stuck\u{1f}{}", key_text(key)), json(serde_json::to_string(at)));
+        }
         documents
     }
 
@@ -205,6 +232,19 @@ impl Memory {
     /// Jobs that have not ended, those that are due later included.
     pub fn pending_count(&self) -> usize {
         self.pending.len()
+    }
+
+    /// How many jobs were stuck at the first poll; `None` before it.
+    pub fn stuck_at_first(&self) -> Option<u64> {
+        self.meta.stuck_at_first
+    }
+
+    /// Which videos have unfinished jobs; `None` if the last poll did not see them all.
+    pub fn work(&self) -> Option<Work> {
+        let at = self.meta.last_poll.filter(|_| self.meta.saw_all_work)?;
+        let videos = self.pending.values().filter_map(|job| job.video.clone()).collect();
+        let imports = self.pending.keys().any(|key| IMPORT_TYPES.contains(&key.job_type.0.as_str()));
+        Some(Work { videos, imports, at })
     }
 
     pub(super) fn type_mut(&mut self, name: &JobType) -> &mut TypeMemory {

@@ -117,7 +117,12 @@ impl<A: Ask + Send> Poll<'_, A> {
         let likely: BTreeSet<JobType> = on_page.chain(before.map(|(name, _)| name.clone())).collect();
         let others = self.memory.seen_types().into_iter().filter(|name| !likely.contains(name));
         let mut asked: Vec<JobType> = likely.iter().cloned().chain(others).collect();
-        asked.extend(self.unseen_in_turn());
+        if self.before.is_new() {
+            // The first look counts what it sees, so it asks for each type once.
+            asked.extend(self.all_types().into_iter().filter(|name| !asked.contains(name)).collect::<Vec<_>>());
+        } else {
+            asked.extend(self.unseen_in_turn());
+        }
         for job_type in asked {
             if seen.totals.values().sum::<u64>() >= seen.total {
                 break;
@@ -355,6 +360,9 @@ impl<A: Ask + Send> Poll<'_, A> {
         for key in unmet {
             if let Some(job) = self.before.pending.get(&key) {
                 let mut job = job.clone();
+                if job.state != Pending::Waiting {
+                    job.waits_from = self.first_date;
+                }
                 job.state = Pending::Waiting;
                 job.absent = 0;
                 job.sought = 0;

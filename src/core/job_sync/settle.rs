@@ -54,6 +54,7 @@ impl<A: Ask + Send> Poll<'_, A> {
         self.renew_pending(now, &mut told);
         self.renew_numbers(now, first, emptied, &mut told);
         self.renew_types(now);
+        self.tell_stuck(now, first, emptied, &mut told);
         self.memory.lost.retain(|_, at| now.duration_since(*at) < LOST_KEPT);
         told.sort_by_key(|told| told.at);
         Outcome { memory: self.memory, told, settled, at: now, first, emptied }

@@ -68,6 +68,12 @@ pub(super) struct Entry {
     pub shown: bool,
     #[serde(rename = "o")]
     pub once: Once,
+    /// Since when it is in a state that should pass, and no job is known for it.
+    #[serde(rename = "j", default, skip_serializing_if = "Option::is_none")]
+    pub idle_since: Option<Timestamp>,
+    /// Told as stuck, or so at the first look.
+    #[serde(rename = "k", default, skip_serializing_if = "std::ops::Not::not")]
+    pub stuck: bool,
 }
 
 /// How urgently a video that no list brings up by itself is asked for.
@@ -257,9 +263,14 @@ fn learn(before: Before<'_>, seen: &Seen) -> Entry {
         state_since: seen.date,
         shown: seen.source == Source::List || known.is_none_or(|entry| entry.shown),
         once: Once::default(),
+        idle_since: None,
+        stuck: false,
     };
     entry.state_since = match known {
-        Some(old) if old.facts.state == entry.facts.state => old.state_since,
+        Some(old) if old.facts.state == entry.facts.state => {
+            (entry.idle_since, entry.stuck) = (old.idle_since, old.stuck);
+            old.state_since
+        }
         None if !entry.was_moved() => sane(entry.created_at, seen.date),
         _ => seen.date,
     };

@@ -37,6 +37,7 @@ struct Deleted {
 
 /// What is remembered beside the videos.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub(super) struct State {
     /// What we could see when we looked last.
     pub look: Option<Look>,
@@ -49,6 +50,8 @@ pub(super) struct State {
     pub ready: Histogram,
     /// Whose turn it was last, among those that are asked one by one.
     pub turns: Turns,
+    /// What waits for no job was looked at once since the first look.
+    pub judged: bool,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -127,6 +130,7 @@ impl Memory {
         if memory.state.look != Some(look) {
             memory.state.look = Some(look);
             memory.state.since = None;
+            memory.state.judged = false;
         }
         if look.scope == Scope::Local {
             memory.entries.retain(|_, entry| entry.local != Some(false));

@@ -3,6 +3,7 @@
 mod bounds;
 mod histories;
 mod model;
+mod stuck;
 mod with_rights;
 mod without_rights;
 

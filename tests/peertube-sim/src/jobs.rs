@@ -25,7 +25,7 @@ pub use list::{ListError, ListQuery, Listing};
 pub use new::{NewFlow, NewJob};
 use queue::{Job, Queue};
 pub use trouble::{CancelError, Restart};
-pub use truth::{Ended, JobRef, Lost, Outcome};
+pub use truth::{Ended, JobRef, Lost, Move, Outcome};
 pub use view::JobView;
 
 /// Which PeerTube is simulated.
@@ -72,6 +72,7 @@ pub struct Jobs {
     paused: bool,
     ended: Vec<Ended>,
     taken: usize,
+    moves: Vec<Move>,
     lost: Vec<Lost>,
     purged_failed: u64,
 }
@@ -104,6 +105,7 @@ impl Jobs {
             paused: false,
             ended: Vec::new(),
             taken: 0,
+            moves: Vec::new(),
             lost: Vec::new(),
             purged_failed: 0,
         };
@@ -194,6 +196,11 @@ impl Jobs {
         let fresh = self.ended[self.taken..].to_vec();
         self.taken = self.ended.len();
         fresh
+    }
+
+    /// The truth: each beginning and end, of all attempts.
+    pub fn moves(&self) -> &[Move] {
+        &self.moves
     }
 
     /// Jobs that were destroyed with Redis before they ended.

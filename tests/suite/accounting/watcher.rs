@@ -6,12 +6,12 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use peertube_sim::jobs::{Ended, Jobs, ListError, ListQuery, Outcome as Truth};
 use tubewarden::core::event::EventKind;
 use tubewarden::core::glob::Globs;
 use tubewarden::core::job::{JobKey, JobRow, JobType, JobsPage, JobsQuery, JobsReply, Order, Payload};
-use tubewarden::core::job_sync::{Ask, Memory, Policy, sync};
+use tubewarden::core::job_sync::{Ask, Memory, Policy, StuckActive, sync};
 use tubewarden::core::job_told::Told;
 
 /// An instance, its lists as the server gives them, and what each question cost.
@@ -64,7 +64,7 @@ impl Ask for Model<'_> {
             finished_at: row.finished_on,
             error: row.error.map(|error| error.to_string()),
             parent: row.parent,
-            payload: Payload::default(),
+            payload: Payload { video_uuid: row.data["videoUUID"].as_str().map(str::to_owned), ..Payload::default() },
         });
         // The Date header is in whole seconds.
         let date = Timestamp::from_second(self.jobs.now().as_second()).unwrap();
@@ -81,11 +81,13 @@ pub(crate) fn now<F: Future>(future: F) -> F::Output {
 }
 
 /// The daemon's side: what it remembers, and all that it ever told.
-#[derive(Default)]
 pub(crate) struct Watcher {
+    pub(crate) policy: Policy,
     pub(crate) memory: Memory,
     pub(crate) settled: HashSet<i64>,
     pub(crate) told: Vec<Told>,
+    /// What was told as stuck, each with the number of the poll that told it.
+    pub(crate) stuck: Vec<(usize, Told)>,
     pub(crate) polls: u64,
     pub(crate) questions: u64,
     pub(crate) rows: u64,
@@ -107,7 +109,31 @@ pub(crate) fn policy() -> Policy {
         "actor-keys",
         "build-automatic-tags",
     ];
-    Policy { follow: Globs::new(["*"]), count_only: Globs::new(count_only) }
+    let by_type = [("video-transcoding", 12), ("video-import", 3)];
+    let by_type = by_type.map(|(name, hours)| (name.into(), SignedDuration::from_hours(hours)));
+    Policy {
+        follow: Globs::new(["*"]),
+        count_only: Globs::new(count_only),
+        stuck_waiting: SignedDuration::from_mins(30),
+        stuck_active: StuckActive { default: SignedDuration::from_hours(2), by_type: by_type.into() },
+    }
+}
+
+impl Default for Watcher {
+    fn default() -> Self {
+        Self {
+            policy: policy(),
+            memory: Memory::default(),
+            settled: HashSet::new(),
+            told: Vec::new(),
+            stuck: Vec::new(),
+            polls: 0,
+            questions: 0,
+            rows: 0,
+            asked: BTreeMap::new(),
+            spans: Vec::new(),
+        }
+    }
 }
 
 impl Watcher {
@@ -115,12 +141,15 @@ impl Watcher {
     pub(crate) fn poll(&mut self, jobs: &mut Jobs, pause: Duration, patience: Option<u64>) -> bool {
         let start = jobs.now();
         let mut model = Model { jobs, pause, patience, questions: 0, rows: 0, asked: Some(&mut self.asked) };
-        let outcome = now(sync(&mut model, &self.memory, &self.settled, &policy()));
+        let outcome = now(sync(&mut model, &self.memory, &self.settled, &self.policy));
         let (questions, rows) = (model.questions, model.rows);
         let Ok(outcome) = outcome else { return false };
         self.memory = outcome.memory;
         self.settled.extend(outcome.settled);
-        self.told.extend(outcome.told);
+        let (stuck, told): (Vec<_>, Vec<_>) =
+            outcome.told.into_iter().partition(|told| told.kind == EventKind::JobStuck);
+        self.told.extend(told);
+        self.stuck.extend(stuck.into_iter().map(|told| (self.spans.len(), told)));
         self.polls += 1;
         // The first look asks more, once.
         if !self.spans.is_empty() {

@@ -32,6 +32,9 @@ fn a_name_and_a_url_are_enough() {
     assert!(config.log.events.matches("job.failed") && !config.log.events.matches("job.completed"));
     assert!(config.jobs.follow.matches("video-transcoding"));
     assert!(config.jobs.count_only.matches("activitypub-follow") && !config.jobs.count_only.matches("email"));
+    assert_eq!(config.jobs.stuck_waiting.as_mins(), 30);
+    let stuck = |job_type: &str| config.jobs.stuck_active.of(&job_type.into()).unwrap().as_hours();
+    assert_eq!(["email", "video-transcoding", "video-import"].map(stuck), [2, 12, 3]);
     assert_eq!(config.videos.scope, Scope::Local);
 
     let [instance] = &config.instances[..] else { panic!("there is one instance") };
@@ -62,6 +65,8 @@ fn every_key_is_heeded() {
         [jobs]
         follow = ["video-*", "!video-import"]
         count_only = []
+        stuck_waiting = "1h30m"
+        stuck_active = { default = "30d", email = "1s", "video-file-import" = "90m" }
         [videos]
         scope = "all"
         [[instance]]
@@ -81,6 +86,9 @@ fn every_key_is_heeded() {
     assert!(config.log.events.matches("video.ready") && !config.log.events.matches("job.failed"));
     assert!(config.jobs.follow.matches("video-transcoding") && !config.jobs.follow.matches("video-import"));
     assert!(!config.jobs.count_only.matches("activitypub-follow"));
+    assert_eq!(config.jobs.stuck_waiting.as_mins(), 90);
+    let stuck = |job_type: &str| config.jobs.stuck_active.of(&job_type.into()).unwrap().as_secs();
+    assert_eq!(["email", "video-file-import", "video-transcoding"].map(stuck), [1, 5400, 30 * 86_400]);
     assert_eq!(config.videos.scope, Scope::All);
     let instance = &config.instances[0];
     assert_eq!(instance.origin.name, "A_b.c-9");
@@ -88,6 +96,13 @@ fn every_key_is_heeded() {
     assert_eq!((instance.timeout, instance.down_after), (Duration::from_millis(1500), 1000));
     assert!(!instance.read_only);
     assert_eq!(*instance.polls.when(PollKind::Jobs), every(90));
+}
+
+#[test]
+fn limits_that_are_given_replace_the_others_but_the_default() {
+    let config = loaded(&format!("[jobs.stuck_active]\nemail = '5m'\n{INSTANCE}"));
+    let stuck = |job_type: &str| config.jobs.stuck_active.of(&job_type.into()).unwrap().as_mins();
+    assert_eq!(["email", "video-transcoding", "notify"].map(stuck), [5, 120, 120]);
 }
 
 #[test]

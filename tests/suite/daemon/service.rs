@@ -179,7 +179,8 @@ async fn a_poll_that_hangs_starves_the_watchdog_until_it_goes_on_and_a_slow_one_
     let variables = ear.variables(Duration::from_secs(2));
     let env = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone());
     let manager = Manager::of(std::process::id(), &env).unwrap();
-    let options = Options { manager, hung_after: Some(Duration::from_secs(3)), ..Options::default() };
+    let hung_after = Duration::from_secs(3);
+    let options = Options { manager, hung_after: Some(hung_after), ..Options::default() };
     let watch = Watch::start_with(&home, options).await;
     Scraper::new(watch.address()).ready().await;
     ear.until(feeds).await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::engine::{Happening, Plan};
 use super::queue::{Job, Parent, Queue, State};
-use super::{Chain, JobRef, Jobs, NewFlow, NewJob, Version, timestamp, uuid};
+use super::{Chain, JobRef, Jobs, Move, NewFlow, NewJob, Version, timestamp, uuid};
 
 impl Jobs {
     pub(super) fn queue_of(&mut self, job_type: &'static str) -> usize {
@@ -145,8 +145,12 @@ impl Jobs {
         let Some(job) = &mut self.jobs[slot] else { return };
         let queue = &mut self.queues[job.queue];
         queue.list_mut(job.state).remove(&job.key);
-        job.state = state;
+        let was = std::mem::replace(&mut job.state, state);
         job.key = (score, Arc::clone(&job.id));
         queue.list_mut(state).insert(job.key.clone(), slot);
+        if was == State::Active || matches!(state, State::Active | State::Completed | State::Failed) {
+            let active = queue.list(State::Active).len();
+            self.moves.push(Move { job_type: queue.name, at: timestamp(self.now), active });
+        }
     }
 }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::engine::Happening;
 use super::queue::State;
-use super::{Jobs, Lost, Outcome, Version, millis, texts, timestamp};
+use super::{Jobs, Lost, Move, Outcome, Version, millis, texts, timestamp};
 
 /// How long the locks of a killed worker outlive it.
 const LOCKED_FOR: i64 = 30_000;
@@ -72,6 +72,8 @@ impl Jobs {
                 }
                 self.forget(slot);
             }
+            let (job_type, at) = (self.queues[queue].name, timestamp(self.now));
+            self.moves.push(Move { job_type, at, active: 0 });
         }
         self.chains.iter_mut().for_each(|chain| *chain = None);
     }

@@ -51,6 +51,15 @@ pub struct Ended {
     pub left_at: Option<Timestamp>,
 }
 
+/// A job of a type began, ended, or was given back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Move {
+    pub job_type: &'static str,
+    pub at: Timestamp,
+    /// So many of its type are active from then on.
+    pub active: usize,
+}
+
 /// A job that was destroyed with Redis before it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lost {
