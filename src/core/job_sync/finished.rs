@@ -1,16 +1,18 @@
 //! The lists of ended jobs: whether a page proves that nothing is hidden, and the
 //! walk through one type's list where it doesn't.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::pending::is_whole;
 use super::seek::Probe;
-use super::{Ask, MOST_PAGES, PAGE, Poll, STEP};
+use super::{Ask, CLOCK_GRAIN, MOST_PAGES, PAGE, Poll, STEP};
 use crate::core::job::{JobList, JobType, JobsPage, Order};
 
 /// Beyond this a walk takes smaller steps.
 const LONG_WAY: u64 = 300;
 const SMALL_STEP: u64 = 20;
+/// Within this a job that is tried again has ended for good.
+const RETRIES: SignedDuration = SignedDuration::from_hours(1);
 /// Enough rows to see the highest number among jobs that end at the same time.
 pub(super) const SAMPLE: u64 = 15;
 
@@ -23,7 +25,7 @@ impl<A: Ask + Send> Poll<'_, A> {
                 let oldest = page.rows.iter().map(|row| row.key.created_at).min();
                 // Few failed jobs of a type are kept, so none was cut from its candidates.
                 for job_type in self.memory.seen_types() {
-                    let since = self.since(&job_type);
+                    let since = self.failures_seen(&job_type);
                     if oldest.is_none_or(|oldest| oldest >= since) {
                         self.ask_failed_of(&job_type).await?;
                     }
@@ -31,6 +33,21 @@ impl<A: Ask + Send> Poll<'_, A> {
             }
         }
         Ok(())
+    }
+
+    /// No job that failed since the last poll was created before this instant, but for
+    /// those that are known to have been pending then, and are sought. Of a tallied type
+    /// none is known but when the oldest of them was created; one that is tried again may
+    /// slip through the lists of the unfinished.
+    fn failures_seen(&self, job_type: &JobType) -> Timestamp {
+        let known = self.before.types.get(job_type).filter(|known| known.pending_known && known.hidden == 0);
+        let (Some(last), Some(known)) = (self.before.meta.last_poll, known) else { return self.since(job_type) };
+        let (seen, slack) = if self.is_tallied(job_type) {
+            (known.oldest_pending.map_or(last, |oldest| oldest.min(last)), RETRIES)
+        } else {
+            (last, CLOCK_GRAIN)
+        };
+        seen.saturating_sub(slack).unwrap_or(seen)
     }
 
     /// The failed jobs of one type, where the page of all types didn't show them.

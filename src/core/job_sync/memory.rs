@@ -89,6 +89,8 @@ pub(super) struct TypeMemory {
     /// How many unfinished jobs of this type there were at the last poll was known,
     /// and which: all but those that hid.
     pub pending_known: bool,
+    /// The creation of the oldest of them.
+    pub oldest_pending: Option<Timestamp>,
     /// Jobs that wait, by the list's total, and that no page ever showed.
     pub hidden: u64,
     /// Polls in a row that counted fewer than should wait, or more.

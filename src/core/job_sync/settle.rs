@@ -310,10 +310,12 @@ impl<A: Ask + Send> Poll<'_, A> {
                 })
                 .map(|(_, job)| job.due)
                 .min();
+            let oldest_pending = of_type().map(|(key, _)| key.created_at).min();
             let oldest_active =
                 of_type().filter(|(_, job)| job.state == Pending::Active).filter_map(|(_, job)| job.processed_at).min();
             let known: &mut TypeMemory = self.memory.types.entry(name.clone()).or_default();
             known.pending_known = complete || closed;
+            known.oldest_pending = oldest_pending;
             if covered || known.covered.is_none() {
                 known.covered = Some(now);
             }

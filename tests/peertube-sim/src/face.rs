@@ -189,7 +189,7 @@ impl Respond for Face {
                 }
             }
         };
-        requests.answered(reply.status);
+        requests.answered(reply.status, reply.bytes());
         if let Some(log) = log {
             log.push(Logged {
                 at: world.now(),

@@ -65,6 +65,7 @@ impl From<VersionName> for Version {
 enum TrafficName {
     None,
     Quiet,
+    Everyday,
     Mixed,
     FederationBursts,
     FederationSteady,
@@ -77,6 +78,7 @@ impl TrafficName {
         match self {
             Self::None => None,
             Self::Quiet => Some(Traffic::Quiet),
+            Self::Everyday => Some(Traffic::Everyday),
             Self::Mixed => Some(Traffic::Mixed),
             Self::FederationBursts => Some(Traffic::FederationBursts),
             Self::FederationSteady => Some(Traffic::FederationSteady),

@@ -14,6 +14,8 @@ use crate::jobs::{Jobs, NewFlow, NewJob, uuid, work};
 pub enum Traffic {
     /// 60 jobs, recurring ones included.
     Quiet,
+    /// 500 jobs: federation, uploads, mail, imports. An ordinary instance, for weeks.
+    Everyday,
     /// 15,000 jobs: federation, steady and in bursts of 20, uploads, mail, imports.
     Mixed,
     /// 89,000 federation jobs in bursts of 200 beside others, all in the first half.
@@ -28,8 +30,9 @@ pub enum Traffic {
 }
 
 impl Traffic {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Quiet,
+        Self::Everyday,
         Self::Mixed,
         Self::FederationBursts,
         Self::FederationSteady,
@@ -46,6 +49,13 @@ impl Traffic {
                 source.uploads(3.0);
                 source.mail(14.0);
                 source.imports(5.0);
+            }
+            Self::Everyday => {
+                source.jobs.set_concurrency("video-transcoding", 3);
+                source.federation(330.0, 1);
+                source.uploads(9.0);
+                source.mail(25.0);
+                source.imports(8.0);
             }
             Self::Mixed => {
                 source.jobs.set_concurrency("video-transcoding", 4);

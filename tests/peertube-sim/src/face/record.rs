@@ -13,6 +13,8 @@ pub struct Requests {
     pub by_status: BTreeMap<u16, u64>,
     /// `POST /users/token`, also those that were limited or spoilt.
     pub tokens_by_grant: BTreeMap<String, u64>,
+    /// Bytes of all replies, heads and bodies.
+    pub bytes_sent: u64,
     /// Job rows that the server had to read, by state.
     pub rows_read: BTreeMap<String, u64>,
 }
@@ -47,8 +49,9 @@ impl Requests {
         }
     }
 
-    pub(super) fn answered(&mut self, status: u16) {
+    pub(super) fn answered(&mut self, status: u16, bytes: usize) {
         *self.by_status.entry(status).or_default() += 1;
+        self.bytes_sent += bytes as u64;
     }
 
     pub(super) fn read_rows(&mut self, state: Option<&str>, rows: u64) {

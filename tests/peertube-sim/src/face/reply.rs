@@ -134,6 +134,14 @@ impl Reply {
         }
     }
 
+    /// How long it is on the wire, less what only a real server adds.
+    pub(super) fn bytes(&self) -> usize {
+        let line = |name: &str, value: &str| name.len() + value.len() + ": \r\n".len();
+        let head = self.headers.iter().map(|(name, value)| line(name, value)).sum::<usize>();
+        let always = "HTTP/1.1 200 OK\r\nDate: Tue, 24 Nov 2026 02:51:53 GMT\r\nContent-Length: 1000\r\n\r\n".len();
+        always + head + line("Content-Type", self.content_type) + self.body.len()
+    }
+
     pub(super) fn into_template(self, now: Timestamp, delay: Option<Duration>) -> ResponseTemplate {
         let date = now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
         let mut template = ResponseTemplate::new(self.status).insert_header("Date", date.as_str());
