@@ -1,7 +1,7 @@
 //! A PeerTube to test against: worlds that know their own truth, and a face that
 //! serves them over HTTP. It shares no code with what it tests.
 //!
-//! A [`World`] is one instance in virtual time: [`jobs`], [`videos`], [`accounts`].
+//! A [`World`] is one instance in virtual time: [`jobs`], [`videos`], [`runners`], [`accounts`].
 //! [`Sim`] serves it as PeerTube would, [`Faults`] spoil replies, and a [`Proxy`] in
 //! front spoils connections.
 //!
@@ -28,6 +28,7 @@ mod faults;
 pub mod jobs;
 pub mod limits;
 mod proxy;
+pub mod runners;
 pub mod traffic;
 pub mod videos;
 mod world;

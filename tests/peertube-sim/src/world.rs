@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use crate::accounts::Accounts;
 use crate::jobs::{Jobs, Restart, Version};
 use crate::limits::Limits;
+use crate::runners::Runners;
 use crate::videos::{NewImport, NewLive, NewVideo, Privacy, RemoteVideo, Videos};
 
 /// Its parts are for tests to change and to ask; time passes by [`World::advance_to`]
@@ -17,6 +18,7 @@ use crate::videos::{NewImport, NewLive, NewVideo, Privacy, RemoteVideo, Videos};
 pub struct World {
     pub jobs: Jobs,
     pub videos: Videos,
+    pub runners: Runners,
     pub accounts: Accounts,
     pub limits: Limits,
     /// As `Host` must say it to be given the client; by default where the face listens.
@@ -38,6 +40,7 @@ impl World {
             jobs: Jobs::new(rng.u64(..), start, version),
             videos: Videos::new(rng.u64(..), version),
             accounts: Accounts::new(rng.u64(..), version),
+            runners: Runners::new(rng.u64(..), start),
             limits: Limits::peertube(),
             host: None,
             server_version: server_version.to_owned(),
@@ -61,6 +64,7 @@ impl World {
         }
         self.jobs.advance_to(at);
         self.settle();
+        self.runners.advance_to(at);
     }
 
     pub fn advance(&mut self, by: Duration) {

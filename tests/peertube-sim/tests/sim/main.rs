@@ -7,6 +7,7 @@ mod faults;
 mod lists;
 mod proxy;
 mod rights;
+mod runners;
 mod token;
 mod videos;
 
