@@ -11,6 +11,8 @@ pub mod job_told;
 pub mod memory;
 pub mod poll;
 pub mod rights;
+pub mod runner;
+pub mod runner_sync;
 pub mod tell;
 pub mod text;
 pub mod video;

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 
 use crate::config::{Config, When};
 use crate::core::poll::PollKind;
+use crate::core::rights::Needs;
 use crate::http::{self, Readiness};
 use crate::metrics::{Build, Metrics};
 use crate::poll::{Instance, Ways};
@@ -70,7 +71,8 @@ impl Daemon {
             let kinds: Vec<(PollKind, Duration, bool)> = PollKind::ALL
                 .into_iter()
                 .map(|kind| {
-                    (kind, interval(instance.polls.when(kind)), kind != PollKind::Jobs || instance.account.is_some())
+                    let is_on = kind.needs() == Needs::Nothing || instance.account.is_some();
+                    (kind, interval(instance.polls.when(kind)), is_on)
                 })
                 .collect();
             let opened = Instance::open(instance, config, store.clone(), metrics.instance(name, &kinds)?).await?;

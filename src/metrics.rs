@@ -9,6 +9,7 @@ mod labels;
 mod observed;
 mod openmetrics;
 mod own;
+mod runners;
 mod videos;
 
 use std::time::Duration;

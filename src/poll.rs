@@ -4,6 +4,7 @@
 mod host;
 mod jobs;
 mod reach;
+mod runners;
 mod server;
 mod videos;
 
@@ -23,7 +24,7 @@ use crate::core::memory::{Documents, diff};
 use crate::core::poll::PollKind;
 use crate::core::rights::{Needs, Role};
 use crate::core::video::Scope;
-use crate::core::{job_sync, video_sync};
+use crate::core::{job_sync, runner_sync, video_sync};
 use crate::log;
 use crate::metrics::InstanceMetrics;
 use crate::peertube::{self, Client};
@@ -31,6 +32,7 @@ use crate::schedule::Wakes;
 use crate::store::{Commit, Store};
 use host::StoreHost;
 pub use reach::{Course, ReachMemory};
+use runners::RunnersState;
 pub use server::ServerMemory;
 
 /// A poll of a kind missed this often shows nothing rather than what was.
@@ -56,6 +58,7 @@ pub struct Instance {
     videos: AsyncMutex<video_sync::Memory>,
     /// Both polls of videos share one memory: one at a time.
     videos_turn: AsyncMutex<()>,
+    runners: AsyncMutex<RunnersState>,
     server: AsyncMutex<ServerMemory>,
     reach: AsyncMutex<ReachMemory>,
     rights: Mutex<Rights>,
@@ -119,16 +122,22 @@ impl Instance {
         let documents = store.memory(name, PollKind::Jobs).await?;
         let memory = job_sync::Memory::from_documents(&documents)
             .with_context(|| format!("read what is remembered of the jobs of {name}"))?;
-        let settled = store.settled(name).await?.into_iter().collect();
+        let settled: HashSet<i64> = store.settled(name).await?.into_iter().collect();
         let documents = store.memory(name, PollKind::Videos).await?;
         let videos = video_sync::Memory::from_documents(&documents)
             .with_context(|| format!("read what is remembered of the videos of {name}"))?;
+        let documents = store.memory(name, PollKind::Runners).await?;
+        let runners = runner_sync::Memory::from_documents(&documents)
+            .with_context(|| format!("read what is remembered of the runners of {name}"))?;
         let documents = store.memory(name, PollKind::Config).await?;
         let (server, reach) = (ServerMemory::from_documents(&documents), ReachMemory::from_documents(&documents));
         let host = Arc::new(StoreHost::new(config, store.clone(), metrics.clone()));
         let client = Client::new(client_options(config), host.clone())?;
         metrics.jobs(Arc::new(memory.view()));
         metrics.videos(Arc::new(videos.view()));
+        metrics.runners(Arc::new(runners.view()));
+        let settled_read = Instant::now();
+        let runners = RunnersState { memory: runners, settled: settled.clone(), settled_read };
         for kind in PollKind::ALL {
             metrics.stale(kind);
         }
@@ -142,9 +151,10 @@ impl Instance {
             policy: common.jobs.clone(),
             scope: common.videos.scope,
             down_after: config.down_after,
-            jobs: AsyncMutex::new(JobsState { memory, settled, settled_read: Instant::now() }),
+            jobs: AsyncMutex::new(JobsState { memory, settled, settled_read }),
             videos: AsyncMutex::new(videos),
             videos_turn: AsyncMutex::new(()),
+            runners: AsyncMutex::new(runners),
             server: AsyncMutex::new(server),
             reach: AsyncMutex::new(reach),
             rights: Mutex::default(),
@@ -234,6 +244,7 @@ impl Instance {
         let result = match kind {
             PollKind::Jobs => self.poll_jobs().await,
             PollKind::Videos | PollKind::VideosFull => self.poll_videos(kind).await,
+            PollKind::Runners => self.poll_runners().await,
             PollKind::Config => self.poll_config().await,
         };
         let error = result.as_ref().err().and_then(|error| error.downcast_ref::<peertube::Error>());

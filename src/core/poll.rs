@@ -11,19 +11,22 @@ pub enum PollKind {
     Videos,
     /// All videos.
     VideosFull,
+    /// Remote runners and their jobs.
+    Runners,
     /// Version and configuration.
     Config,
 }
 
 impl PollKind {
     /// In the order of their declaration.
-    pub const ALL: [Self; 4] = [Self::Jobs, Self::Videos, Self::VideosFull, Self::Config];
+    pub const ALL: [Self; 5] = [Self::Jobs, Self::Videos, Self::VideosFull, Self::Runners, Self::Config];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Jobs => "jobs",
             Self::Videos => "videos",
             Self::VideosFull => "videos_full",
+            Self::Runners => "runners",
             Self::Config => "config",
         }
     }

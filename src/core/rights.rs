@@ -79,7 +79,7 @@ impl fmt::Display for Needs {
 impl PollKind {
     pub fn needs(self) -> Needs {
         match self {
-            Self::Jobs => Needs::Administrator,
+            Self::Jobs | Self::Runners => Needs::Administrator,
             Self::Videos | Self::VideosFull | Self::Config => Needs::Nothing,
         }
     }

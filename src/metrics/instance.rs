@@ -11,7 +11,7 @@ use prometheus::proto::MetricFamily;
 
 use crate::core::event::EventKind;
 use crate::core::poll::PollKind;
-use crate::core::view::{JobsView, VideosView};
+use crate::core::view::{JobsView, RunnersView, VideosView};
 
 use super::observed::{self, Observed};
 use super::own::Own;
@@ -36,6 +36,11 @@ impl InstanceMetrics {
     /// The picture of videos as just committed.
     pub fn videos(&self, view: Arc<VideosView>) {
         self.instance.observed().set_videos(view);
+    }
+
+    /// The picture of remote runners as just committed.
+    pub fn runners(&self, view: Arc<RunnersView>) {
+        self.instance.observed().set_runners(view);
     }
 
     /// Whether the last request got an answer as a PeerTube gives it.

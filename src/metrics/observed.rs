@@ -8,11 +8,11 @@ use prometheus::core::Desc;
 use prometheus::proto::MetricFamily;
 
 use crate::core::poll::PollKind;
-use crate::core::view::{JobsView, VideosView};
+use crate::core::view::{JobsView, RunnersView, VideosView};
 
 use super::family::Family;
 use super::labels::{Labels, label};
-use super::{jobs, videos};
+use super::{jobs, runners, videos};
 
 const UP: Family<0> = Family::gauge("peertube_up", "Whether the last request to the instance got a proper answer.", []);
 const INFO: Family<1> = Family::gauge("peertube_info", "The version that the instance runs.", ["version"]);
@@ -25,6 +25,8 @@ pub(super) struct Observed {
     jobs: Option<Arc<JobsView>>,
     job_types: Labels,
     videos: Option<Arc<VideosView>>,
+    runners: Option<Arc<RunnersView>>,
+    runner_names: Labels,
     stale: BTreeSet<PollKind>,
 }
 
@@ -32,6 +34,7 @@ pub(super) fn descs(instance: &str) -> prometheus::Result<Vec<Desc>> {
     let mut descs = vec![UP.desc(instance)?, INFO.desc(instance)?];
     descs.extend(jobs::descs(instance)?);
     descs.extend(videos::descs(instance)?);
+    descs.extend(runners::descs(instance)?);
     Ok(descs)
 }
 
@@ -55,6 +58,16 @@ impl Observed {
         self.videos = Some(view);
     }
 
+    pub(super) fn set_runners(&mut self, view: Arc<RunnersView>) {
+        for job_type in view.types.keys() {
+            self.job_types.admit(&job_type.0);
+        }
+        for name in view.last_contact.keys() {
+            self.runner_names.admit(name);
+        }
+        self.runners = Some(view);
+    }
+
     /// What the poll told of the present is no longer shown, until it succeeds again.
     pub(super) fn set_stale(&mut self, poll: PollKind) {
         self.stale.insert(poll);
@@ -70,11 +83,15 @@ impl Observed {
         if fresh(PollKind::Config) {
             families.push(INFO.samples(instance, self.version.iter().map(|version| ([version.as_str()], 1.0))));
         }
-        if let Some(view) = &self.jobs {
-            families.extend(jobs::history(instance, view, &self.job_types));
-            if fresh(PollKind::Jobs) {
-                families.extend(jobs::present(instance, view, &self.job_types));
-            }
+        // A type that both the instance and its runners work on is one series.
+        let own = self.jobs.iter().flat_map(|view| &view.types);
+        let remote = self.runners.iter().flat_map(|view| &view.types);
+        families.extend(jobs::history(instance, own.chain(remote), &self.job_types));
+        if let Some(view) = self.jobs.as_ref().filter(|_| fresh(PollKind::Jobs)) {
+            families.extend(jobs::present(instance, view, &self.job_types));
+        }
+        if let Some(view) = self.runners.as_ref().filter(|_| fresh(PollKind::Runners)) {
+            families.extend(runners::present(instance, view, &self.job_types, &self.runner_names));
         }
         if let Some(view) = &self.videos {
             families.extend(videos::history(instance, view));

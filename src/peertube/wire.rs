@@ -2,6 +2,7 @@
 //! there and isn't makes the whole answer an error.
 
 mod jobs;
+mod runners;
 mod scalar;
 mod sign_in;
 mod videos;
@@ -10,6 +11,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 pub(super) use jobs::jobs;
+pub(super) use runners::{runner_jobs, runners};
 pub(super) use sign_in::{Granted, OauthClient, problem};
 pub(super) use videos::{video, videos};
 

@@ -20,7 +20,7 @@ use crate::peertube::{Cause, Client, Error, Told as Problem};
 /// Questions for videos that one poll may ask to fill its events.
 const MOST_VIDEOS: usize = 25;
 /// How long the settled jobs are kept in memory before those long gone are dropped.
-const SETTLED_LAST: Duration = Duration::from_secs(24 * 3600);
+pub(super) const SETTLED_LAST: Duration = Duration::from_secs(24 * 3600);
 
 /// The lists of a real instance.
 struct Lists<'a>(&'a Client);

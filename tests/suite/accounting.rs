@@ -1,7 +1,7 @@
 //! Every job is told once, whatever happens: random histories of an instance, polled
 //! by the pure core, held against what really happened.
 
-mod watcher;
+pub(crate) mod watcher;
 
 use std::time::Duration;
 

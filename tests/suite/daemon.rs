@@ -7,6 +7,7 @@ mod exit;
 mod harness;
 mod history;
 mod outage;
+mod runners;
 mod scrape;
 mod secrets;
 mod tokens;

@@ -8,5 +8,6 @@ mod exposition;
 mod metrics;
 mod peertube;
 mod prometheus;
+mod runners;
 mod store;
 mod tools;

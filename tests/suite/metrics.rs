@@ -13,7 +13,8 @@ use tubewarden::core::event::EventKind;
 use tubewarden::core::histogram::{Histogram, READY_BOUNDS, RUN_BOUNDS, WAIT_BOUNDS};
 use tubewarden::core::job::{JobType, Pending};
 use tubewarden::core::poll::PollKind;
-use tubewarden::core::view::{JobTypeView, JobsView, VideosView};
+use tubewarden::core::runner::RunnerJobState;
+use tubewarden::core::view::{JobTypeView, JobsView, RunnersView, VideosView};
 use tubewarden::metrics::{Build, Format, InstanceMetrics, Metrics};
 
 use crate::exposition::Exposition;
@@ -37,6 +38,7 @@ pub(crate) fn picture() -> (Metrics, InstanceMetrics) {
     main.told(EventKind::JobFailed);
     main.jobs(Arc::new(jobs()));
     main.videos(Arc::new(videos()));
+    main.runners(Arc::new(runners()));
     (metrics, main)
 }
 
@@ -59,6 +61,17 @@ fn jobs() -> JobsView {
         listed_completed: 22,
         listed_failed: 5,
         types: types.into_iter().map(|(name, view)| (JobType::from(name), view)).collect(),
+    }
+}
+
+fn runners() -> RunnersView {
+    let transcoding: JobType = "vod-hls-transcoding".into();
+    let counted = JobTypeView { completed: 6, failed: 1, run: observed(RUN_BOUNDS, &[12.5]), ..JobTypeView::default() };
+    let states = BTreeMap::from([(RunnerJobState::Pending, 2), (RunnerJobState::WaitingForParentJob, 0)]);
+    RunnersView {
+        types: BTreeMap::from([(transcoding.clone(), counted)]),
+        jobs: BTreeMap::from([(transcoding, states)]),
+        last_contact: BTreeMap::from([("runner-one".to_owned(), at(1_793_999_500_250))]),
     }
 }
 

@@ -14,8 +14,8 @@ use super::harness::{Home, ROOT, Scrape, Watch, by_hand, eventually, instance};
 
 const TOTP: &str = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP";
 
-/// `tubewarden_poll_enabled` of jobs, videos, videos_full and config.
-fn enabled(scrape: &Scrape, name: &str) -> [f64; 4] {
+/// `tubewarden_poll_enabled` of jobs, videos, videos_full, runners and config.
+fn enabled(scrape: &Scrape, name: &str) -> [f64; 5] {
     let of = |kind: PollKind| [("peertube_instance", name), ("poll", kind.as_str())];
     PollKind::ALL.map(|kind| scrape.value("tubewarden_poll_enabled", &of(kind)).unwrap())
 }
@@ -60,11 +60,11 @@ async fn each_account_is_asked_what_it_may_and_signs_in_once() {
 
     let scrape = watch.scrape().await;
     for (name, polls, is_in) in [
-        ("administrator", [1.0, 1.0, 1.0, 1.0], Some(1.0)),
-        ("moderator", [0.0, 1.0, 1.0, 1.0], Some(1.0)),
-        ("user", [0.0, 1.0, 1.0, 1.0], Some(1.0)),
-        ("nobody", [0.0, 1.0, 1.0, 1.0], None),
-        ("two-factor", [1.0, 1.0, 1.0, 1.0], Some(1.0)),
+        ("administrator", [1.0, 1.0, 1.0, 1.0, 1.0], Some(1.0)),
+        ("moderator", [0.0, 1.0, 1.0, 0.0, 1.0], Some(1.0)),
+        ("user", [0.0, 1.0, 1.0, 0.0, 1.0], Some(1.0)),
+        ("nobody", [0.0, 1.0, 1.0, 0.0, 1.0], None),
+        ("two-factor", [1.0, 1.0, 1.0, 1.0, 1.0], Some(1.0)),
     ] {
         assert_eq!(enabled(&scrape, name), polls, "{name}");
         assert_eq!(signed_in(&scrape, name), is_in, "{name}");
