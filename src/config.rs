@@ -151,7 +151,7 @@ impl Default for Polls {
     fn default() -> Self {
         let seconds = |kind| match kind {
             PollKind::Jobs => 30,
-            PollKind::Videos => 60,
+            PollKind::Videos | PollKind::Runners => 60,
             PollKind::VideosFull => 3600,
             PollKind::Moderation => 120,
             PollKind::Config => 900,

@@ -12,6 +12,8 @@ pub mod memory;
 pub mod moderation;
 pub mod poll;
 pub mod rights;
+pub mod runner;
+pub mod runner_sync;
 pub mod stats;
 pub mod tell;
 pub mod text;

@@ -10,6 +10,7 @@ mod moderation;
 mod observed;
 mod openmetrics;
 mod own;
+mod runners;
 mod stats;
 mod videos;
 

@@ -5,6 +5,7 @@ mod host;
 mod jobs;
 mod moderation;
 mod reach;
+mod runners;
 mod server;
 mod stats;
 mod updates;
@@ -28,7 +29,7 @@ use crate::core::poll::PollKind;
 use crate::core::rights::{Needs, Role};
 use crate::core::video::Scope;
 use crate::core::work::Work;
-use crate::core::{job_sync, video_sync};
+use crate::core::{job_sync, runner_sync, video_sync};
 use crate::log;
 use crate::metrics::InstanceMetrics;
 use crate::peertube::{self, Client};
@@ -37,6 +38,7 @@ use crate::store::{Commit, Store};
 use host::StoreHost;
 use moderation::ModerationState;
 pub use reach::{Course, ReachMemory};
+use runners::RunnersState;
 pub use server::ServerMemory;
 pub use vitals::{Doing, Vitals};
 
@@ -61,16 +63,26 @@ pub struct Instance {
     down_after: u32,
     jobs: AsyncMutex<JobsState>,
     /// Of the last poll of jobs: the poll of videos does not wait for one that is made.
-    work: Mutex<Option<Arc<Work>>>,
+    work: Mutex<Works>,
     videos: AsyncMutex<video_sync::Memory>,
     /// Both polls of videos share one memory: one at a time.
     videos_turn: AsyncMutex<()>,
     moderation: AsyncMutex<ModerationState>,
+    runners: AsyncMutex<RunnersState>,
     server: AsyncMutex<ServerMemory>,
     reach: AsyncMutex<ReachMemory>,
     rights: Mutex<Rights>,
     vitals: Arc<Vitals>,
     rights_last: Duration,
+}
+
+/// The unfinished jobs of videos, by where they are, as the last polls saw them.
+#[derive(Debug, Default)]
+struct Works {
+    own: Option<Work>,
+    at_runners: Option<Work>,
+    /// The server is of before there were runners.
+    has_no_runners: bool,
 }
 
 /// The account's role as it was told last.
@@ -143,13 +155,16 @@ impl Instance {
         let documents = store.memory(name, PollKind::Jobs).await?;
         let memory = job_sync::Memory::from_documents(&documents)
             .with_context(|| format!("read what is remembered of the jobs of {name}"))?;
-        let settled = store.settled(name).await?.into_iter().collect();
+        let settled: HashSet<i64> = store.settled(name).await?.into_iter().collect();
         let documents = store.memory(name, PollKind::Videos).await?;
         let videos = video_sync::Memory::from_documents(&documents)
             .with_context(|| format!("read what is remembered of the videos of {name}"))?;
         let documents = store.memory(name, PollKind::Moderation).await?;
         let moderation = ModerationState::from_documents(&documents)
             .with_context(|| format!("read what is remembered of the moderation of {name}"))?;
+        let documents = store.memory(name, PollKind::Runners).await?;
+        let runners = runner_sync::Memory::from_documents(&documents)
+            .with_context(|| format!("read what is remembered of the runners of {name}"))?;
         let documents = store.memory(name, PollKind::Config).await?;
         let (server, reach) = (ServerMemory::from_documents(&documents), ReachMemory::from_documents(&documents));
         let host = Arc::new(StoreHost::new(config, store.clone(), metrics.clone()));
@@ -157,6 +172,9 @@ impl Instance {
         let vitals = Arc::new(Vitals::new(name, config.timeout, reach.down_since().is_some()));
         metrics.jobs(Arc::new(memory.view()));
         metrics.videos(Arc::new(videos.view()));
+        metrics.runners(Arc::new(runners.view()));
+        let settled_read = Instant::now();
+        let runners = RunnersState { memory: runners, settled: settled.clone(), settled_read };
         for kind in PollKind::ALL {
             metrics.stale(kind);
         }
@@ -170,10 +188,11 @@ impl Instance {
             policy: common.jobs.clone(),
             scope: common.videos.scope,
             down_after: config.down_after,
-            jobs: AsyncMutex::new(JobsState { memory, settled, settled_read: Instant::now() }),
+            jobs: AsyncMutex::new(JobsState { memory, settled, settled_read }),
             work: Mutex::default(),
             videos: AsyncMutex::new(videos),
             videos_turn: AsyncMutex::new(()),
+            runners: AsyncMutex::new(runners),
             moderation: AsyncMutex::new(moderation),
             server: AsyncMutex::new(server),
             reach: AsyncMutex::new(reach),
@@ -302,6 +321,7 @@ impl Instance {
         match kind {
             PollKind::Jobs => self.poll_jobs().await?,
             PollKind::Videos | PollKind::VideosFull => self.poll_videos(kind).await?,
+            PollKind::Runners => self.poll_runners().await?,
             PollKind::Moderation => self.poll_moderation().await?,
             PollKind::Config => self.poll_config().await?,
             PollKind::Stats => self.poll_stats().await?,

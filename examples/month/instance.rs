@@ -11,6 +11,7 @@ use peertube_sim::limits::Limits;
 use peertube_sim::traffic::Traffic;
 use peertube_sim::videos::NewVideo;
 use peertube_sim::{Requests, Sim, World};
+use tubewarden::config::JobsPolicy;
 
 use crate::ledger::{Key, Truth};
 use crate::{DAY, HOUR};
@@ -155,7 +156,7 @@ impl Instance {
     }
 
     /// What happened since the daemon looked first.
-    pub(crate) fn truth(&self, since: Timestamp) -> Truth {
+    pub(crate) fn truth(&self, since: Timestamp, policy: &JobsPolicy) -> Truth {
         self.sim.with(|world| {
             let ended = world.jobs.ended().iter().filter(|job| job.finished_on > since);
             let mut truth = Truth { lost: world.jobs.lost().len() as u64, ..Truth::default() };
@@ -163,7 +164,7 @@ impl Instance {
             for job in ended {
                 *counted.entry(job.job_type.to_owned()).or_default() += 1;
                 let key: Key = (job.job_type.to_owned(), job.id.clone(), job.created_at);
-                truth.note(key, job.outcome == Outcome::Completed);
+                truth.note(key, job.outcome == Outcome::Completed, policy);
             }
             truth.counted = counted;
             truth

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use jiff::Timestamp;
+use tubewarden::config::JobsPolicy;
 use tubewarden::core::event::{Event, EventKind};
 use tubewarden::core::job::JobType;
 use tubewarden::store::{Access, EventFilter, Store};
@@ -77,8 +78,7 @@ pub(crate) struct Truth {
 
 impl Truth {
     /// One that ended.
-    pub(crate) fn note(&mut self, key: Key, completed: bool) {
-        let policy = crate::watched::policy();
+    pub(crate) fn note(&mut self, key: Key, completed: bool, policy: &JobsPolicy) {
         let job_type = JobType::from(key.0.as_str());
         if if completed { policy.follows(&job_type) } else { policy.tells_failures(&job_type) } {
             self.jobs.insert(key);

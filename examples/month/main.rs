@@ -103,9 +103,10 @@ async fn main() -> anyhow::Result<ExitCode> {
         instance.pass(Duration::from_secs(60));
     }
     ledger.read(daemon.state()).await?;
+    let truth = instance.truth(looked, daemon.policy());
     daemon.stop().await?;
 
-    let verdict = instance.truth(looked).judge(&ledger);
+    let verdict = truth.judge(&ledger);
     println!("\n{} days of the instance in {} s of ours.", args.days, began.elapsed().as_secs());
     println!("{verdict}");
     flat(&costs)?;

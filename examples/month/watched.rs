@@ -13,9 +13,7 @@ use jiff::Timestamp;
 use peertube_sim::Requests;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
-use tubewarden::config::{Config, Secrets};
-use tubewarden::core::glob::Globs;
-use tubewarden::core::job_sync::Policy;
+use tubewarden::config::{Config, JobsPolicy, Secrets};
 use tubewarden::core::poll::PollKind;
 use tubewarden::daemon::Daemon;
 use tubewarden::log::{self, Format, LogOptions};
@@ -23,25 +21,6 @@ use tubewarden::log::{self, Format, LogOptions};
 use crate::instance::{Instance, MONITOR};
 
 const NAME: &str = "month";
-/// The configuration's defaults: what is told one by one.
-pub(crate) fn policy() -> Policy {
-    let globs = |patterns: &[&str]| Globs::new(patterns);
-    Policy {
-        follow: globs(&["*"]),
-        count_only: globs(&[
-            "activitypub-*",
-            "federate-video",
-            "notify",
-            "manage-video-torrent",
-            "videos-stats",
-            "videos-views-stats",
-            "transcoding-job-builder",
-            "actor-keys",
-            "build-automatic-tags",
-        ]),
-    }
-}
-
 /// How long one round of polls may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -112,6 +91,7 @@ impl fmt::Display for Cost {
 pub(crate) struct Watched {
     config: PathBuf,
     state: PathBuf,
+    policy: JobsPolicy,
     client: reqwest::Client,
     running: Running,
     polls_of_jobs: u64,
@@ -138,6 +118,7 @@ impl Watched {
              username = \"{username}\"\npassword = \"{password}\"\n"
         );
         fs::write(&config, text).context("write the configuration")?;
+        let policy = Config::load(&config, Secrets::Read, &|_| None)?.jobs;
         // Nothing here speaks TLS, but the client wants a provider all the same; it may have one.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().timeout(PATIENCE).build().context("build an HTTP client")?;
@@ -145,6 +126,7 @@ impl Watched {
         let mut watched = Self {
             config,
             state: home.join("state.db"),
+            policy,
             client,
             running,
             polls_of_jobs: 0,
@@ -156,6 +138,11 @@ impl Watched {
 
     pub(crate) fn state(&self) -> &Path {
         &self.state
+    }
+
+    /// What it tells one by one.
+    pub(crate) fn policy(&self) -> &JobsPolicy {
+        &self.policy
     }
 
     pub(crate) async fn restart(&mut self) -> anyhow::Result<()> {

@@ -203,6 +203,7 @@ fn requests(kind: PollKind, videos: u64) -> u64 {
         // Pages of a hundred overlap by ten.
         PollKind::VideosFull => videos / 90 + 1,
         PollKind::Videos => 2,
+        PollKind::Runners => 3,
         PollKind::Moderation => 4,
         PollKind::Jobs | PollKind::Config | PollKind::Stats => 1,
     }

@@ -52,17 +52,27 @@ impl JobKey {
     /// A stable number for the set of settled jobs: of a hash, so that a million
     /// of them are small.
     pub fn fingerprint(&self) -> i64 {
-        let mut hash = Sha256::new();
-        for part in [&self.job_type.0, &self.id] {
-            hash.update((part.len() as u64).to_be_bytes());
-            hash.update(part);
-        }
-        hash.update(self.created_at.as_millisecond().to_be_bytes());
-        let digest = hash.finalize();
-        let mut first = [0; 8];
-        first.copy_from_slice(&digest[..8]);
-        i64::from_be_bytes(first)
+        fingerprint(&[&self.job_type.0, &self.id], self.created_at)
     }
+}
+
+/// The same of a job of a remote runner. It has one part more, so that none of the
+/// instance's own jobs can be taken for it.
+pub fn runner_job_fingerprint(uuid: &str, created_at: Timestamp) -> i64 {
+    fingerprint(&["runner", "job", uuid], created_at)
+}
+
+fn fingerprint(parts: &[&str], created_at: Timestamp) -> i64 {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.update(created_at.as_millisecond().to_be_bytes());
+    let digest = hash.finalize();
+    let mut first = [0; 8];
+    first.copy_from_slice(&digest[..8]);
+    i64::from_be_bytes(first)
 }
 
 impl fmt::Display for JobKey {
@@ -268,5 +278,10 @@ mod tests {
         let all = [key("email", "1", 0), key("email", "1", 1), key("email", "2", 0), key("emai", "l1", 0)];
         let distinct: std::collections::BTreeSet<_> = all.iter().map(JobKey::fingerprint).collect();
         assert_eq!(distinct.len(), all.len());
+        // A runner's job has a key of its own, whatever an instance calls its jobs.
+        let (uuid, at) = ("feec3118", Timestamp::UNIX_EPOCH);
+        let local = ["runner", "job", "runnerjob", "runner/job"].map(|name| key(name, uuid, 0).fingerprint());
+        assert!(!local.contains(&runner_job_fingerprint(uuid, at)));
+        assert_ne!(runner_job_fingerprint(uuid, at), runner_job_fingerprint("feec3119", at));
     }
 }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::event::{Event, EventKind, Origin};
 use super::job::{JobType, Payload, Pending};
+use super::text::clean;
 
 /// One thing to tell of a job.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +26,17 @@ pub struct Told {
     pub missing: Option<Missing>,
     /// Of stuck jobs: how.
     pub stuck: Option<Stuck>,
+    /// Of a job of a remote runner.
+    pub at_runner: Option<AtRunner>,
+}
+
+/// What only jobs of remote runners have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AtRunner {
+    /// The name of the runner, if one holds it or held it at its end.
+    pub runner: Option<String>,
+    /// Attempts that failed.
+    pub failures: u64,
 }
 
 /// How jobs went missing.
@@ -61,6 +73,7 @@ impl Told {
             payload: Payload::default(),
             missing: None,
             stuck: None,
+            at_runner: None,
         }
     }
 
@@ -91,6 +104,10 @@ impl Told {
         if let Some(missing) = self.missing {
             data.insert("count".to_owned(), missing.count.into());
             data.insert("reason".to_owned(), missing.how.into());
+        }
+        if let Some(at_runner) = &self.at_runner {
+            data.insert("runner".to_owned(), at_runner.runner.as_deref().map(|name| clean(name, 200)).into());
+            data.insert("failures".to_owned(), at_runner.failures.into());
         }
         let subject = id.map_or_else(|| self.job_type.to_string(), |id| format!("{}/{id}", self.job_type));
         let created = self.created_at.map(|at| at.as_millisecond()).unwrap_or_default();

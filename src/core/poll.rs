@@ -11,6 +11,8 @@ pub enum PollKind {
     Videos,
     /// All videos.
     VideosFull,
+    /// Remote runners and their jobs.
+    Runners,
     /// Reports of abuse, and registrations that are requested.
     Moderation,
     /// Version, configuration and updates.
@@ -21,14 +23,15 @@ pub enum PollKind {
 
 impl PollKind {
     /// In the order of their declaration.
-    pub const ALL: [Self; 6] =
-        [Self::Jobs, Self::Videos, Self::VideosFull, Self::Moderation, Self::Config, Self::Stats];
+    pub const ALL: [Self; 7] =
+        [Self::Jobs, Self::Videos, Self::VideosFull, Self::Runners, Self::Moderation, Self::Config, Self::Stats];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Jobs => "jobs",
             Self::Videos => "videos",
             Self::VideosFull => "videos_full",
+            Self::Runners => "runners",
             Self::Moderation => "moderation",
             Self::Config => "config",
             Self::Stats => "stats",

@@ -90,7 +90,7 @@ impl fmt::Display for Needs {
 impl PollKind {
     pub fn needs(self) -> Needs {
         match self {
-            Self::Jobs => Needs::Administrator,
+            Self::Jobs | Self::Runners => Needs::Administrator,
             Self::Moderation => Needs::Moderator,
             Self::Videos | Self::VideosFull | Self::Config | Self::Stats => Needs::Nothing,
         }

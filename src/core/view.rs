@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::histogram::Histogram;
 use super::job::{JobType, Pending};
 use super::moderation::Waiting;
+use super::runner::RunnerJobState;
 
 /// The jobs of one instance.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -38,6 +39,17 @@ pub struct JobTypeView {
     /// Completed jobs of followed types: due → processed, processed → finished.
     pub wait: Histogram,
     pub run: Histogram,
+}
+
+/// The remote runners of one instance and their jobs.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RunnersView {
+    /// What was counted; the gauges in it are empty.
+    pub types: BTreeMap<JobType, JobTypeView>,
+    /// Unfinished jobs; a state once seen stays, as 0.
+    pub jobs: BTreeMap<JobType, BTreeMap<RunnerJobState, u64>>,
+    /// By name.
+    pub last_contact: BTreeMap<String, Timestamp>,
 }
 
 /// The videos of one instance.

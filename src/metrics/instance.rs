@@ -12,7 +12,7 @@ use prometheus::proto::MetricFamily;
 use crate::core::event::EventKind;
 use crate::core::poll::PollKind;
 use crate::core::stats::Stats;
-use crate::core::view::{JobsView, ModerationView, UpdatesView, VideosView};
+use crate::core::view::{JobsView, ModerationView, RunnersView, UpdatesView, VideosView};
 
 use super::observed::{self, Observed};
 use super::own::Own;
@@ -51,6 +51,11 @@ impl InstanceMetrics {
     /// What the instance counted last.
     pub fn stats(&self, stats: Arc<Stats>) {
         self.instance.observed().set_stats(stats);
+    }
+
+    /// The picture of remote runners as just committed.
+    pub fn runners(&self, view: Arc<RunnersView>) {
+        self.instance.observed().set_runners(view);
     }
 
     /// Whether the last request got an answer as a PeerTube gives it.

@@ -8,7 +8,7 @@ use prometheus::core::Desc;
 use prometheus::proto::MetricFamily;
 
 use crate::core::histogram::{Histogram, RUN_BOUNDS, WAIT_BOUNDS};
-use crate::core::job::Pending;
+use crate::core::job::{JobType, Pending};
 use crate::core::view::{JobTypeView, JobsView};
 
 use super::family::{Distribution, Family, seconds};
@@ -76,8 +76,12 @@ pub(super) fn descs(instance: &str) -> prometheus::Result<Vec<Desc>> {
 
 /// What stays true whatever happens later: how many there were, and how long they
 /// took.
-pub(super) fn history(instance: &str, view: &JobsView, types: &Labels) -> Vec<MetricFamily> {
-    let rows = rows(view, types);
+pub(super) fn history<'a>(
+    instance: &str,
+    views: impl IntoIterator<Item = (&'a JobType, &'a JobTypeView)>,
+    types: &Labels,
+) -> Vec<MetricFamily> {
+    let rows = rows(views, types);
     let count = |family: &Family<1>, pick: fn(&JobTypeView) -> u64| {
         family.samples(instance, rows.iter().map(|(label, row)| ([label.as_str()], sum(row, pick))))
     };
@@ -107,7 +111,7 @@ pub(super) fn history(instance: &str, view: &JobsView, types: &Labels) -> Vec<Me
 
 /// What is so only as long as the picture is fresh.
 pub(super) fn present(instance: &str, view: &JobsView, types: &Labels) -> Vec<MetricFamily> {
-    let rows = rows(view, types);
+    let rows = rows(&view.types, types);
     let oldest = |family: &Family<1>, pick: fn(&JobTypeView) -> Option<Timestamp>| {
         let known = rows.iter().filter_map(|(label, row)| {
             row.iter().filter_map(|of| pick(of)).min().map(|at| ([label.as_str()], seconds(at)))
@@ -133,9 +137,9 @@ pub(super) fn present(instance: &str, view: &JobsView, types: &Labels) -> Vec<Me
 /// By label, all types that are shown under it.
 type Rows<'a> = BTreeMap<String, Vec<&'a JobTypeView>>;
 
-fn rows<'a>(view: &'a JobsView, types: &Labels) -> Rows<'a> {
+fn rows<'a>(views: impl IntoIterator<Item = (&'a JobType, &'a JobTypeView)>, types: &Labels) -> Rows<'a> {
     let mut rows = Rows::new();
-    for (job_type, of) in &view.types {
+    for (job_type, of) in views {
         rows.entry(types.of(&job_type.0)).or_default().push(of);
     }
     rows

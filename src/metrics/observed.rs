@@ -9,11 +9,11 @@ use prometheus::proto::MetricFamily;
 
 use crate::core::poll::PollKind;
 use crate::core::stats::Stats;
-use crate::core::view::{JobsView, ModerationView, UpdatesView, VideosView};
+use crate::core::view::{JobsView, ModerationView, RunnersView, UpdatesView, VideosView};
 
 use super::family::Family;
 use super::labels::{Labels, label};
-use super::{jobs, moderation, stats, videos};
+use super::{jobs, moderation, runners, stats, videos};
 
 const UP: Family<0> = Family::gauge("peertube_up", "Whether the last request to the instance got a proper answer.", []);
 const INFO: Family<1> = Family::gauge("peertube_info", "The version that the instance runs.", ["version"]);
@@ -40,6 +40,8 @@ pub(super) struct Observed {
     updates: UpdatesView,
     plugins: Labels,
     stats: Option<Arc<Stats>>,
+    runners: Option<Arc<RunnersView>>,
+    runner_names: Labels,
     stale: BTreeSet<PollKind>,
 }
 
@@ -50,6 +52,7 @@ pub(super) fn descs(instance: &str) -> prometheus::Result<Vec<Desc>> {
     descs.extend(videos::descs(instance)?);
     descs.extend(moderation::descs(instance)?);
     descs.extend(stats::descs(instance)?);
+    descs.extend(runners::descs(instance)?);
     Ok(descs)
 }
 
@@ -88,6 +91,16 @@ impl Observed {
         self.stats = Some(stats);
     }
 
+    pub(super) fn set_runners(&mut self, view: Arc<RunnersView>) {
+        for job_type in view.types.keys() {
+            self.job_types.admit(&job_type.0);
+        }
+        for name in view.last_contact.keys() {
+            self.runner_names.admit(name);
+        }
+        self.runners = Some(view);
+    }
+
     /// What the poll told of the present is no longer shown, until it succeeds again.
     pub(super) fn set_stale(&mut self, poll: PollKind) {
         self.stale.insert(poll);
@@ -105,11 +118,15 @@ impl Observed {
             families.push(UPDATE.samples(instance, self.updates.server.map(|update| ([], f64::from(update)))));
             families.push(self.plugin_updates(instance));
         }
-        if let Some(view) = &self.jobs {
-            families.extend(jobs::history(instance, view, &self.job_types));
-            if fresh(PollKind::Jobs) {
-                families.extend(jobs::present(instance, view, &self.job_types));
-            }
+        // A type that both the instance and its runners work on is one series.
+        let own = self.jobs.iter().flat_map(|view| &view.types);
+        let remote = self.runners.iter().flat_map(|view| &view.types);
+        families.extend(jobs::history(instance, own.chain(remote), &self.job_types));
+        if let Some(view) = self.jobs.as_ref().filter(|_| fresh(PollKind::Jobs)) {
+            families.extend(jobs::present(instance, view, &self.job_types));
+        }
+        if let Some(view) = self.runners.as_ref().filter(|_| fresh(PollKind::Runners)) {
+            families.extend(runners::present(instance, view, &self.job_types, &self.runner_names));
         }
         if let Some(view) = &self.videos {
             families.extend(videos::history(instance, view));

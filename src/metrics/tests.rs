@@ -8,8 +8,9 @@ use jiff::Timestamp;
 use crate::core::event::EventKind;
 use crate::core::job::{JobType, Pending};
 use crate::core::moderation::Waiting;
+use crate::core::runner::RunnerJobState;
 use crate::core::stats::Stats;
-use crate::core::view::{JobTypeView, JobsView, ModerationView, UpdatesView, VideosView};
+use crate::core::view::{JobTypeView, JobsView, ModerationView, RunnersView, UpdatesView, VideosView};
 
 use super::*;
 
@@ -121,6 +122,7 @@ fn a_stale_poll_loses_its_gauges_and_keeps_its_history() {
         oldest_in_state: BTreeMap::from([("to_transcode", at(1_600_000_000_000))]),
         ..VideosView::default()
     }));
+    main.runners(runners("video-transcription", JobTypeView::default(), ["one"]));
     main.version("8.2.1");
     let waits = Waiting { count: 2, oldest: Some(at(1_600_000_000_000)) };
     main.moderation(Arc::new(ModerationView { waiting: BTreeMap::from([("abuse", waits)]) }));
@@ -134,6 +136,8 @@ fn a_stale_poll_loses_its_gauges_and_keeps_its_history() {
         (PollKind::Videos, "peertube_video_oldest_in_state_timestamp_seconds"),
         (PollKind::Moderation, "peertube_moderation_pending"),
         (PollKind::Moderation, "peertube_moderation_oldest_pending_timestamp_seconds"),
+        (PollKind::Runners, "peertube_runner_jobs{"),
+        (PollKind::Runners, "peertube_runner_last_contact_timestamp_seconds{"),
         (PollKind::Config, "peertube_info"),
         (PollKind::Config, "peertube_update_available"),
         (PollKind::Config, "peertube_plugin_update_available"),
@@ -170,6 +174,38 @@ fn a_stale_poll_loses_its_gauges_and_keeps_its_history() {
     main.polled(PollKind::Jobs, true, Duration::from_millis(80), at(1_700_000_003_500));
     assert!(any(&metrics, "peertube_jobs_pending"));
     assert!(!any(&metrics, "peertube_videos{"), "the other polls are still stale");
+}
+
+fn runners<const N: usize>(job_type: &str, view: JobTypeView, names: [&str; N]) -> Arc<RunnersView> {
+    Arc::new(RunnersView {
+        types: BTreeMap::from([(job_type.into(), view)]),
+        jobs: BTreeMap::from([(job_type.into(), BTreeMap::from([(RunnerJobState::Pending, 3)]))]),
+        last_contact: names.into_iter().map(|name| (name.to_owned(), at(1_700_000_000_000))).collect(),
+    })
+}
+
+#[test]
+fn a_type_that_runners_share_with_the_instance_is_one_series() {
+    let metrics = metrics();
+    let main = metrics.instance("main", &POLLS).unwrap();
+    let completed = |completed| JobTypeView { completed, ..JobTypeView::default() };
+    main.jobs(jobs([("video-transcription", completed(3))]));
+    main.runners(runners("video-transcription", completed(4), []));
+    let text = metrics.render(Format::Text).unwrap();
+    let series = "peertube_jobs_completed_total{job_type=\"video-transcription\",peertube_instance=\"main\"}";
+    let seen: Vec<&str> = text.lines().filter(|line| line.starts_with(series)).collect();
+    assert_eq!(seen, [format!("{series} 7")]);
+}
+
+#[test]
+fn runners_beyond_the_bound_are_one() {
+    let metrics = metrics();
+    let main = metrics.instance("main", &POLLS).unwrap();
+    let names: [String; 70] = std::array::from_fn(|i| format!("runner-{i:02}"));
+    main.runners(runners("video-transcription", JobTypeView::default(), names.each_ref().map(String::as_str)));
+    let text = metrics.render(Format::Text).unwrap();
+    let seen = |name: &str| text.contains(&format!("runner=\"{name}\"}} 1700000000"));
+    assert!(seen("runner-00") && seen("runner-63") && !seen("runner-64") && seen("other"));
 }
 
 #[test]

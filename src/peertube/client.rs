@@ -14,6 +14,7 @@ use super::transport::{Ask, Reply, Transport};
 use super::wire::{self, Me, ServerConfig};
 use crate::core::job::{JobsPage, JobsQuery, Order};
 use crate::core::moderation::{self, Kind, List};
+use crate::core::runner::{RunnerJobState, RunnerJobsList, RunnerJobsPage, RunnerJobsQuery, RunnersPage};
 use crate::core::stats::Stats;
 use crate::core::updates::Plugin;
 use crate::core::video::{Scope, Sought, VideoSort, VideosPage, VideosQuery};
@@ -85,6 +86,28 @@ impl Client {
         let page = self.ask(&ask, Needs::Account, |reply| wire::jobs(&reply.body, reply.date()?)).await?;
         self.0.names.answered(list);
         Ok(page)
+    }
+
+    /// A page of the jobs given to remote runners. Needs an administrator.
+    pub async fn runner_jobs(&self, query: &RunnerJobsQuery) -> Result<RunnerJobsPage, Error> {
+        let mut ask = Ask::get(Endpoint::RunnersJobs, &["runners", "jobs"]);
+        ask.query = vec![("start", query.start.to_string()), ("count", query.count.to_string())];
+        match query.list {
+            RunnerJobsList::Changes => ask.query.push(("sort", "-updatedAt".to_owned())),
+            RunnerJobsList::Unfinished => {
+                ask.query.push(("sort", "createdAt".to_owned()));
+                let states = RunnerJobState::UNFINISHED.map(|state| ("stateOneOf", state.id().to_string()));
+                ask.query.extend(states);
+            }
+        }
+        self.ask(&ask, Needs::Account, |reply| wire::runner_jobs(&reply.body, reply.date()?)).await
+    }
+
+    /// A page of the remote runners. Needs an administrator.
+    pub async fn runners(&self, start: u64) -> Result<RunnersPage, Error> {
+        let mut ask = Ask::get(Endpoint::Runners, &["runners"]);
+        ask.query = vec![("start", start.to_string()), ("count", "100".to_owned())];
+        self.ask(&ask, Needs::Account, |reply| wire::runners(&reply.body)).await
     }
 
     /// A page of the list of videos.

@@ -3,6 +3,7 @@
 
 mod jobs;
 mod moderation;
+mod runners;
 mod scalar;
 mod server;
 mod sign_in;
@@ -13,6 +14,7 @@ use serde::de::DeserializeOwned;
 
 pub(super) use jobs::jobs;
 pub(super) use moderation::moderation;
+pub(super) use runners::{runner_jobs, runners};
 pub(super) use server::{new_versions, plugins, stats};
 pub(super) use sign_in::{Granted, OauthClient, problem};
 pub(super) use videos::{video, videos};

@@ -1,7 +1,7 @@
 //! The poll of jobs: every ended job becomes one event or one count.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -20,7 +20,7 @@ use crate::peertube::{Cause, Client, Error, Told as Problem};
 /// Questions for videos that one poll may ask to fill its events.
 const MOST_VIDEOS: usize = 25;
 /// How long the settled jobs are kept in memory before those long gone are dropped.
-const SETTLED_LAST: Duration = Duration::from_secs(24 * 3600);
+pub(super) const SETTLED_LAST: Duration = Duration::from_secs(24 * 3600);
 
 /// The lists of a real instance.
 struct Lists<'a>(&'a Client);
@@ -56,7 +56,7 @@ impl Instance {
         self.commit(PollKind::Jobs, &before, &after, settled, events).await.context("jobs")?;
         state.settled.extend(outcome.settled);
         state.memory = outcome.memory;
-        *self.work.lock().unwrap_or_else(PoisonError::into_inner) = state.memory.work().map(Arc::new);
+        self.works().own = state.memory.work();
         self.metrics.jobs(Arc::new(state.memory.view()));
         Ok(())
     }

@@ -17,7 +17,7 @@ use crate::core::text::clean;
 use crate::peertube::{Error, SignIn};
 
 /// Besides the videos, the polls whose first run the first look sums up.
-const FIRST_LOOKERS: [PollKind; 2] = [PollKind::Jobs, PollKind::Moderation];
+const FIRST_LOOKERS: [PollKind; 3] = [PollKind::Jobs, PollKind::Runners, PollKind::Moderation];
 /// The first look is told without what other polls have not seen by then.
 const FIRST_LOOK_WAITS: Duration = Duration::from_secs(600);
 
@@ -199,7 +199,7 @@ impl Instance {
             "videos_not_ready": videos.passing,
             "abuses_pending": moderation.memory.pending(Kind::Abuse),
             "registrations_pending": moderation.memory.pending(Kind::Registration),
-            "videos_stuck": jobs.work().map(|work| memory_of_videos.stuck(&work)),
+            "videos_stuck": self.work().map(|work| memory_of_videos.stuck(&work)),
             "jobs_stuck": jobs.stuck_at_first(),
         });
         data.as_object().cloned()

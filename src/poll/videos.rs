@@ -1,9 +1,9 @@
 //! The polls of videos: the newest and those under way each minute, all of them each
 //! hour. Both share one memory, and are run one at a time.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
-use super::{Instance, vitals};
+use super::{Instance, Works, vitals};
 use crate::core::event::Event;
 use crate::core::poll::PollKind;
 use crate::core::rights::Role;
@@ -53,8 +53,16 @@ impl Instance {
 
     /// The unfinished jobs of videos, as the last polls saw them; `None` where a source
     /// of jobs may not be asked or was not seen whole.
-    fn work(&self) -> Option<Arc<Work>> {
-        // Jobs at runners belong here too: `Work::join`.
-        self.work.lock().unwrap_or_else(PoisonError::into_inner).clone().filter(|_| self.may(PollKind::Jobs))
+    pub(super) fn work(&self) -> Option<Work> {
+        let works = self.works();
+        let own = works.own.clone().filter(|_| self.may(PollKind::Jobs))?;
+        match &works.at_runners {
+            Some(at_runners) => Some(own.join(at_runners.clone())),
+            None => works.has_no_runners.then_some(own),
+        }
+    }
+
+    pub(super) fn works(&self) -> MutexGuard<'_, Works> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -10,6 +10,7 @@ mod moderation;
 mod once;
 mod online;
 mod outage;
+mod runners;
 mod scrape;
 mod secrets;
 mod server;

@@ -14,8 +14,9 @@ use tubewarden::core::histogram::{Histogram, READY_BOUNDS, RUN_BOUNDS, WAIT_BOUN
 use tubewarden::core::job::{JobType, Pending};
 use tubewarden::core::moderation::Waiting;
 use tubewarden::core::poll::PollKind;
+use tubewarden::core::runner::RunnerJobState;
 use tubewarden::core::stats::{Redundancy, Stats};
-use tubewarden::core::view::{JobTypeView, JobsView, ModerationView, UpdatesView, VideosView};
+use tubewarden::core::view::{JobTypeView, JobsView, ModerationView, RunnersView, UpdatesView, VideosView};
 use tubewarden::metrics::{Build, Format, InstanceMetrics, Metrics};
 
 use crate::exposition::Exposition;
@@ -42,6 +43,7 @@ pub(crate) fn picture() -> (Metrics, InstanceMetrics) {
     main.moderation(Arc::new(moderation()));
     main.updates(updates());
     main.stats(Arc::new(stats()));
+    main.runners(Arc::new(runners()));
     (metrics, main)
 }
 
@@ -64,6 +66,17 @@ fn jobs() -> JobsView {
         listed_completed: 22,
         listed_failed: 5,
         types: types.into_iter().map(|(name, view)| (JobType::from(name), view)).collect(),
+    }
+}
+
+fn runners() -> RunnersView {
+    let transcoding: JobType = "vod-hls-transcoding".into();
+    let counted = JobTypeView { completed: 6, failed: 1, run: observed(RUN_BOUNDS, &[12.5]), ..JobTypeView::default() };
+    let states = BTreeMap::from([(RunnerJobState::Pending, 2), (RunnerJobState::WaitingForParentJob, 0)]);
+    RunnersView {
+        types: BTreeMap::from([(transcoding.clone(), counted)]),
+        jobs: BTreeMap::from([(transcoding, states)]),
+        last_contact: BTreeMap::from([("runner-one".to_owned(), at(1_793_999_500_250))]),
     }
 }
 

@@ -62,7 +62,7 @@ impl From<Job> for JobRow {
 
 /// The text of an error, bounded; `None` if it is null or no text.
 #[derive(Default)]
-struct ErrorText(Option<String>);
+pub(super) struct ErrorText(pub(super) Option<String>);
 
 impl<'de> Deserialize<'de> for ErrorText {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {

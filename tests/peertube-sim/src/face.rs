@@ -11,6 +11,7 @@ mod problem;
 mod record;
 mod reply;
 mod route;
+mod runners;
 mod server;
 mod token;
 mod videos;

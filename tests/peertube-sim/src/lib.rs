@@ -1,8 +1,8 @@
 //! A PeerTube to test against: worlds that know their own truth, and a face that
 //! serves them over HTTP. It shares no code with what it tests.
 //!
-//! A [`World`] is one instance in virtual time: [`jobs`], [`videos`], [`accounts`],
-//! [`moderation`], [`news`].
+//! A [`World`] is one instance in virtual time: [`jobs`], [`videos`], [`runners`],
+//! [`accounts`], [`moderation`], [`news`].
 //! [`Sim`] serves it as PeerTube would, [`Faults`] spoil replies, and a [`Proxy`] in
 //! front spoils connections.
 //!
@@ -31,6 +31,7 @@ pub mod limits;
 pub mod moderation;
 pub mod news;
 mod proxy;
+pub mod runners;
 pub mod traffic;
 pub mod videos;
 mod world;

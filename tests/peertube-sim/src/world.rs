@@ -11,6 +11,7 @@ use crate::jobs::{Jobs, Restart, Version};
 use crate::limits::Limits;
 use crate::moderation::{Moderation, NewAbuse, NewRegistration, Standing};
 use crate::news::News;
+use crate::runners::Runners;
 use crate::videos::{NewImport, NewLive, NewVideo, Privacy, RemoteVideo, Videos};
 
 /// Its parts are for tests to change and to ask; time passes by [`World::advance_to`]
@@ -19,6 +20,7 @@ use crate::videos::{NewImport, NewLive, NewVideo, Privacy, RemoteVideo, Videos};
 pub struct World {
     pub jobs: Jobs,
     pub videos: Videos,
+    pub runners: Runners,
     pub accounts: Accounts,
     pub moderation: Moderation,
     pub news: News,
@@ -44,6 +46,7 @@ impl World {
             accounts: Accounts::new(rng.u64(..), version),
             moderation: Moderation::default(),
             news: News::default(),
+            runners: Runners::new(rng.u64(..), start),
             limits: Limits::peertube(),
             host: None,
             server_version: server_version.to_owned(),
@@ -67,6 +70,7 @@ impl World {
         }
         self.jobs.advance_to(at);
         self.settle();
+        self.runners.advance_to(at);
     }
 
     pub fn advance(&mut self, by: Duration) {

@@ -44,7 +44,7 @@ fn a_name_and_a_url_are_enough() {
     assert!(instance.connect.is_none() && instance.account.is_none() && instance.read_only);
     assert_eq!((instance.timeout, instance.down_after), (Duration::from_secs(15), 3));
     let polls = PollKind::ALL.map(|kind| instance.polls.when(kind).clone());
-    assert_eq!(polls, [every(30), every(60), every(3600), every(120), every(900), every(3600)]);
+    assert_eq!(polls, [every(30), every(60), every(3600), every(60), every(120), every(900), every(3600)]);
 }
 
 #[test]

@@ -18,8 +18,8 @@ use super::harness::{Home, Log, ROOT, Scrape, Watch, by_hand, eventually, instan
 const TOTP: &str = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP";
 
 /// What each role may not ask.
-const OFF_FOR_MODERATORS: &[PollKind] = &[PollKind::Jobs];
-const OFF_FOR_USERS: &[PollKind] = &[PollKind::Jobs, PollKind::Moderation];
+const OFF_FOR_MODERATORS: &[PollKind] = &[PollKind::Jobs, PollKind::Runners];
+const OFF_FOR_USERS: &[PollKind] = &[PollKind::Jobs, PollKind::Runners, PollKind::Moderation];
 
 /// The polls whose `tubewarden_poll_enabled` is 0.
 fn off(scrape: &Scrape, name: &str) -> Vec<PollKind> {

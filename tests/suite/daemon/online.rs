@@ -62,6 +62,7 @@ async fn each_account_is_told_what_it_allows() {
     assert!(shown.contains("the configuration is right"), "{shown}");
 
     let jobs = ("jobs", "jobs: needs an administrator");
+    let runners = ("runners", "runners: needs an administrator");
     let moderation = ("moderation", "moderation: needs a moderator");
     let polls = |off: &[(&str, &str)]| -> Vec<String> {
         let line = |kind: PollKind| match off.iter().find(|(off, _)| *off == kind.as_str()) {
@@ -78,9 +79,9 @@ async fn each_account_is_told_what_it_allows() {
         assert_eq!(of(&shown, name), [vec![reached.to_owned(), who], polls(&[])].concat());
     }
     for (name, who, off) in [
-        ("moderator", signed_in("mod, moderator"), [jobs].as_slice()),
-        ("user", signed_in("bob, user"), &[jobs, moderation]),
-        ("nobody", "account     none: what anyone may see".to_owned(), &[jobs, moderation]),
+        ("moderator", signed_in("mod, moderator"), [jobs, runners].as_slice()),
+        ("user", signed_in("bob, user"), &[jobs, runners, moderation]),
+        ("nobody", "account     none: what anyone may see".to_owned(), &[jobs, runners, moderation]),
     ] {
         let mut lines = of(&shown, name);
         let warning = lines.pop().unwrap();

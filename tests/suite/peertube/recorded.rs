@@ -7,6 +7,7 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tubewarden::core::job::JobList;
 use tubewarden::core::moderation::{self, Kind};
+use tubewarden::core::runner::{RunnerJobsList, RunnerJobsQuery};
 use tubewarden::core::video::{Scope, Sought, VideoSort, VideosQuery};
 use tubewarden::peertube::{Cause, Client, Error, Host, MemoryHost, Options};
 use wiremock::matchers::{any, path};
@@ -83,6 +84,49 @@ async fn nothing_but_the_allowed_fields_of_a_jobs_data_is_held() {
     for secret in ["reset-password", "REDACTED", "bob@example.com", "bad video", "template"] {
         assert!(!all.contains(secret), "{secret}");
     }
+}
+
+#[tokio::test]
+async fn runners_and_their_jobs_decode() {
+    let changes = RunnerJobsQuery { list: RunnerJobsList::Changes, start: 0, count: 100 };
+    let (_server, client) = served(recorded("6.3/runner-jobs-processing")).await;
+    let page = client.runner_jobs(&changes).await.expect("a page");
+    insta::assert_debug_snapshot!("6_3_runner-jobs-processing", page);
+    let all = format!("{page:?}");
+    for secret in ["max-quality", "videoFileUrl", "deleteInputFileId", "test runner"] {
+        assert!(!all.contains(secret), "{secret}");
+    }
+    let (_server, client) = served(recorded("6.3/s5-runner-jobs-admin")).await;
+    assert_eq!(client.runner_jobs(&changes).await.expect("a page").rows, []);
+
+    let (_server, client) = served(recorded("6.3/runners-list")).await;
+    insta::assert_debug_snapshot!("6_3_runners-list", client.runners(0).await.expect("a page"));
+    let (_server, client) = served(recorded("6.3/s5-runners-admin")).await;
+    assert_eq!(client.runners(0).await.expect("a page").rows, []);
+}
+
+#[tokio::test]
+async fn runner_jobs_of_other_versions_decode() {
+    let row = |more: Value| {
+        let mut row = json!({"uuid": "u", "type": "live-rtmp-hls-transcoding", "state": {"id": 10, "label": "New"},
+            "createdAt": "2026-11-24T02:57:00.846Z", "updatedAt": "2026-11-24T02:57:22.660Z"});
+        row.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        row
+    };
+    let body = json!({"total": 2, "data": [
+        row(json!({})),
+        row(json!({"state": {"id": 7}, "failures": 2, "error": "x".repeat(200_000), "finishedAt": "2026-11-24T02:58:00.000Z",
+            "runner": null, "parent": {"id": 3, "uuid": "p", "type": "vod-hls-transcoding", "state": {"id": 4}},
+            "payload": {"output": {"toTranscode": [{"resolution": 1080, "fps": 60}], "fps": "many"}, "input": {"rtmpUrl": "rtmp://secret"}},
+            "privatePayload": {"videoUUID": "v", "masterPlaylistName": "secret", "outputDirectory": "/secret"}})),
+    ]});
+    let (_server, client) = served(ResponseTemplate::new(200).insert_header("date", DATE).set_body_json(body)).await;
+    let query = RunnerJobsQuery { list: RunnerJobsList::Unfinished, start: 0, count: 100 };
+    let mut page = client.runner_jobs(&query).await.expect("a page");
+    assert!(!format!("{page:?}").contains("secret"));
+    let long = page.rows[1].error.take().expect("an error");
+    assert!(long.len() < 70_000, "{} bytes", long.len());
+    insta::assert_debug_snapshot!("other_runner_jobs", page);
 }
 
 #[tokio::test]

@@ -9,6 +9,8 @@ use crate::world::World;
 
 /// PeerTube's number of the right to manage jobs.
 pub(super) const MANAGE_JOBS: u64 = 7;
+/// And that of runners.
+pub(super) const MANAGE_RUNNERS: u64 = 29;
 
 /// Who asks, where anyone may; but a token, if there is one, must be good.
 pub(super) fn visitor<'w>(

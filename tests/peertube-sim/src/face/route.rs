@@ -3,7 +3,7 @@
 use super::ask::Ask;
 use super::record::Requests;
 use super::reply::Reply;
-use super::{access, jobs, moderation, server, token, videos};
+use super::{access, jobs, moderation, runners, server, token, videos};
 use crate::accounts::Role;
 use crate::world::World;
 
@@ -15,6 +15,8 @@ pub(super) enum Route<'a> {
     Me,
     Jobs(Option<&'a str>),
     CancelJob(&'a str, &'a str),
+    Runners,
+    RunnerJobs,
     Videos,
     Video(&'a str),
     Config,
@@ -46,6 +48,8 @@ impl<'a> Route<'a> {
             ("GET", ["jobs"]) => Self::Jobs(None),
             ("GET", ["jobs", state]) => Self::Jobs(Some(state)),
             ("POST", ["jobs", job_type, id, "cancel"]) => Self::CancelJob(job_type, id),
+            ("GET", ["runners"]) => Self::Runners,
+            ("GET", ["runners", "jobs"]) => Self::RunnerJobs,
             ("GET", ["videos"]) => Self::Videos,
             ("GET", ["videos", id]) => Self::Video(id),
             ("GET", ["config"]) => Self::Config,
@@ -68,6 +72,8 @@ impl<'a> Route<'a> {
             Self::Jobs(None) => "jobs",
             Self::Jobs(Some(state)) => return format!("jobs/{state}"),
             Self::CancelJob(..) => "job_cancel",
+            Self::Runners => "runners",
+            Self::RunnerJobs => "runners/jobs",
             Self::Videos => "videos",
             Self::Video(_) => "video",
             Self::Config => "config",
@@ -124,6 +130,8 @@ fn ask_world(world: &mut World, ask: &Ask<'_>, route: Route<'_>, requests: &mut 
         Route::Me => server::me(world, ask),
         Route::Jobs(state) => jobs::list(world, ask, state, requests),
         Route::CancelJob(job_type, id) => jobs::cancel(world, ask, job_type, id),
+        Route::Runners => runners::runners(world, ask),
+        Route::RunnerJobs => runners::jobs(world, ask),
         Route::Videos => videos::list(world, ask),
         Route::Video(id) => videos::one(world, ask, id),
         Route::Config => Ok(server::config(world)),

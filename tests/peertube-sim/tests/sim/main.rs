@@ -8,6 +8,7 @@ mod lists;
 mod moderation;
 mod proxy;
 mod rights;
+mod runners;
 mod token;
 mod videos;
 
