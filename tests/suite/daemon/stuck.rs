@@ -32,11 +32,11 @@ impl Story {
         Self { sim, watch, _home: home }
     }
 
-    /// Both polls each minute.
+    /// The polls of jobs, here and at runners, and of videos each minute.
     async fn pass(&self, minutes: u32) {
         for _ in 0..minutes {
             self.sim.advance(MINUTE);
-            self.watch.poll("main", PollKind::Jobs).await;
+            self.watch.poll_each(&["main"], &[PollKind::Jobs, PollKind::Runners]).await;
             self.watch.poll("main", PollKind::Videos).await;
         }
     }
@@ -104,7 +104,7 @@ async fn a_long_backlog_of_jobs_is_work_and_a_poll_that_fails_for_an_hour_says_n
     let uuid = story.sim.with(|world| world.upload(spoilt("lonely")));
     for _ in 0..12 {
         story.sim.advance(5 * MINUTE);
-        story.watch.poll_each(&["main"], &[PollKind::Jobs, PollKind::Videos]).await;
+        story.watch.poll_each(&["main"], &[PollKind::Jobs, PollKind::Runners, PollKind::Videos]).await;
     }
     assert_eq!(story.videos().await, [""; 0]);
     story.sim.faults().clear();
