@@ -83,6 +83,7 @@ pub async fn sync<A: Ask + Send>(
         failed_alone: BTreeSet::new(),
         probes: BTreeMap::new(),
         covered: BTreeSet::new(),
+        other_ends: BTreeSet::new(),
         proven_absent: BTreeSet::new(),
         absent_holes: BTreeSet::new(),
         hidden: BTreeMap::new(),
@@ -128,6 +129,8 @@ struct Poll<'a, A> {
     probes: BTreeMap<Option<JobType>, Vec<Probe>>,
     /// Types of which all that finished since they were last covered was seen.
     covered: BTreeSet<JobType>,
+    /// Completed lists that were walked from their other end for one that was sought.
+    other_ends: BTreeSet<Option<JobType>>,
     proven_absent: BTreeSet<JobKey>,
     absent_holes: BTreeSet<(JobType, u64)>,
     /// Jobs of long lists that no page shows, and those of them that must have ended.

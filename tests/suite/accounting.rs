@@ -190,6 +190,27 @@ fn a_burst_amid_the_first_look_adds_nothing_that_was_not() {
 }
 
 #[test]
+fn jobs_made_together_are_found_from_the_other_end_of_their_list() {
+    let mut polls = vec![Fate::Poll; 18];
+    polls[5] = Fate::CutShort(5);
+    polls[16] = Fate::CutShort(6);
+    let seed = 15_106_589_911_142_456_162;
+    let history = History {
+        seed,
+        version: false,
+        every: 55,
+        pause: 121,
+        polls,
+        server_restart: None,
+        flush: None,
+        pause_workers: None,
+    };
+    let (jobs, watcher) = live(&history);
+    let verdict = judge(&watcher, &jobs);
+    assert!(verdict.missed.is_empty() && verdict.miscounted.is_empty(), "{verdict:?}");
+}
+
+#[test]
 fn no_type_waits_for_its_turn_for_ever() {
     let mut polls = vec![Fate::Poll; 32];
     polls[4] = Fate::CutShort(5);

@@ -192,7 +192,7 @@ impl<A: Ask + Send> Poll<'_, A> {
     }
 
     /// Who overtook more than a page of others is only seen from the other end.
-    async fn walk_other_end(
+    pub(super) async fn walk_other_end(
         &mut self,
         job_type: Option<&JobType>,
         from: u64,

@@ -6,7 +6,8 @@
 //! drops); if none is newer, shallower. If it stands between the two and isn't
 //! there, it is not in the list, provided that the page reaches back, by finish, to
 //! when the job was last known not to have ended. Ties hide rows, so every
-//! comparison is strict.
+//! comparison is strict, and where they leave it unclear the list is walked from its
+//! other end.
 
 use jiff::Timestamp;
 
@@ -19,20 +20,16 @@ pub(super) const MOST_QUESTIONS: u32 = 60;
 /// Questions for one job of a list that doesn't add up.
 const MOST_FOR_ONE: u32 = 4;
 
+/// A number that was passed over may never turn up: its list is walked so seldom.
+const SELDOM: u64 = 8;
+
 /// What one page showed.
 #[derive(Debug)]
 pub(super) struct Probe {
     start: u64,
     total: u64,
-    rows: Vec<Place>,
+    created: Vec<Timestamp>,
     first_finished: Option<Timestamp>,
-}
-
-/// Where a job stands in the order of creation.
-#[derive(Debug, Clone, Copy)]
-struct Place {
-    created_at: Timestamp,
-    number: Option<u64>,
 }
 
 /// A job that is sought: one that was pending, or a number that was passed over.
@@ -54,11 +51,7 @@ impl Probe {
         Self {
             start,
             total: page.total,
-            rows: page
-                .rows
-                .iter()
-                .map(|row| Place { created_at: row.key.created_at, number: row.key.number() })
-                .collect(),
+            created: page.rows.iter().map(|row| row.key.created_at).collect(),
             first_finished: page.rows.iter().filter_map(|row| row.finished_at).min(),
         }
     }
@@ -72,21 +65,19 @@ impl Target {
         }
     }
 
-    fn is_before(&self, place: &Place) -> bool {
+    /// It is older than a job of that creation.
+    fn is_before(&self, created: &Timestamp) -> bool {
         match self {
-            Self::Known { key, .. } => place.created_at > key.created_at,
-            Self::Hole { number, before, .. } => {
-                place.number.is_some_and(|other| other > *number) || place.created_at > *before
-            }
+            Self::Known { key, .. } => *created > key.created_at,
+            Self::Hole { before, .. } => created > before,
         }
     }
 
-    fn is_after(&self, place: &Place) -> bool {
+    /// It is younger.
+    fn is_after(&self, created: &Timestamp) -> bool {
         match self {
-            Self::Known { key, .. } => place.created_at < key.created_at,
-            Self::Hole { number, after, .. } => {
-                place.number.is_some_and(|other| other < *number) || place.created_at < *after
-            }
+            Self::Known { key, .. } => *created < key.created_at,
+            Self::Hole { after, .. } => created < after,
         }
     }
 
@@ -143,10 +134,32 @@ impl<A: Ask + Send> Poll<'_, A> {
                         break;
                     }
                 }
-                Verdict::Look(_) | Verdict::Unclear => break,
+                Verdict::Unclear => {
+                    let asked = self.ask_other_end(target, *budget).await?;
+                    *budget -= asked;
+                    if asked == 0 {
+                        break;
+                    }
+                }
+                Verdict::Look(_) => break,
             }
         }
         Ok(())
+    }
+
+    /// Walks a list from its other end, once a poll: jobs that were made together may
+    /// stand on no page from the first. How many questions that was.
+    async fn ask_other_end(&mut self, target: &Target, budget: u32) -> Result<u32, A::Error> {
+        let scope = self.scope(target.job_type());
+        let probes = self.probes.get(&scope).into_iter().flatten();
+        let total = probes.map(|probe| probe.total).max().unwrap_or(0);
+        let questions = u32::try_from(total / STEP).unwrap_or(u32::MAX).saturating_add(1);
+        let is_turn = matches!(target, Target::Known { .. }) || self.before.meta.polls.is_multiple_of(SELDOM);
+        if !is_turn || questions > budget || !self.other_ends.insert(scope.clone()) {
+            return Ok(0);
+        }
+        self.walk_other_end(scope.as_ref(), 0, total, STEP).await?;
+        Ok(questions)
     }
 
     fn known_target(&self, key: &JobKey, last_seen: Option<Timestamp>) -> Target {
@@ -209,11 +222,11 @@ impl<A: Ask + Send> Poll<'_, A> {
         let mut asked = Vec::new();
         for probe in of_type.chain(of_all) {
             asked.push(probe.start);
-            let newer = probe.rows.iter().any(|place| target.is_before(place));
-            let older = probe.rows.iter().any(|place| target.is_after(place));
-            let strictly_newer = probe.rows.iter().all(|place| target.is_before(place));
-            let strictly_older = probe.rows.iter().all(|place| target.is_after(place));
-            let all_asked = probe.start + PAGE >= probe.total && !probe.rows.is_empty();
+            let newer = probe.created.iter().any(|created| target.is_before(created));
+            let older = probe.created.iter().any(|created| target.is_after(created));
+            let strictly_newer = probe.created.iter().all(|created| target.is_before(created));
+            let strictly_older = probe.created.iter().all(|created| target.is_after(created));
+            let all_asked = probe.start + PAGE >= probe.total && !probe.created.is_empty();
             let reaches_back =
                 all_asked || probe.first_finished.is_some_and(|finished| finished < target.unfinished_at());
             if probe.is_whole()
@@ -228,7 +241,7 @@ impl<A: Ask + Send> Poll<'_, A> {
                 low = Some(low.filter(|low| low.start >= probe.start).unwrap_or(probe));
                 continue;
             }
-            if probe.rows.is_empty() || older {
+            if probe.created.is_empty() || older {
                 high = Some(high.map_or(probe.start, |high| high.min(probe.start)));
             } else if low.is_none_or(|low| low.start < probe.start) {
                 low = Some(probe);
@@ -259,6 +272,6 @@ impl<A: Ask + Send> Poll<'_, A> {
 
 impl Probe {
     fn is_whole(&self) -> bool {
-        self.start == 0 && self.rows.len() as u64 >= self.total
+        self.start == 0 && self.created.len() as u64 >= self.total
     }
 }
