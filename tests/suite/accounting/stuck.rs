@@ -56,11 +56,15 @@ pub(super) fn told_wrongly(watcher: &Watcher, jobs: &Jobs) -> Vec<String> {
         }
         // That it was delayed, between two polls, nobody could see.
         let delayed = |ended: &Ended| ended.due_at > how.since + GRAIN;
-        let showed = |ended: &Ended| watcher.spans.iter().any(|(_, to)| ended.created_at < *to && *to < ended.due_at);
+        let showed = |ended: &Ended| {
+            watcher.spans.iter().any(|(from, _)| ended.created_at < *from && *from + GRAIN < ended.due_at)
+        };
         if ended.is_some_and(|ended| delayed(ended) && showed(ended)) {
             say("before it was due");
         }
-        let quiet_from = how.since + GRAIN;
+        // What began and ended before a poll could see it need not be on any page.
+        let first_seen = watcher.spans.iter().find(|(from, _)| *from > how.since + GRAIN);
+        let quiet_from = first_seen.map_or(how.since + GRAIN, |(_, seen)| *seen);
         if moves(jobs, &told.job_type).any(|one| quiet_from < one.at && one.at < from) {
             say("moved");
         }
