@@ -8,7 +8,7 @@ use super::auth::Session;
 pub use super::auth::SignIn;
 use super::error::{BuildError, Cause, Endpoint, Error, Told};
 use super::host::Host;
-use super::names::ListNames;
+use super::names::{ListNames, Way};
 use super::options::Options;
 use super::transport::{Ask, Reply, Transport};
 use super::wire::{self, Me, ServerConfig};
@@ -63,18 +63,42 @@ impl Client {
 
     /// A page of a list of jobs. Needs an administrator.
     pub async fn jobs(&self, query: &JobsQuery) -> Result<JobsPage, Error> {
-        let (name, other) = self.0.names.of(query.list);
-        let first = self.jobs_named(name, query).await;
-        let unknown = matches!(&first, Err(Error { cause: Cause::Status { status: 400, .. }, .. }));
-        match other {
-            Some(other) if unknown => self.jobs_named(other, query).await.or(first),
-            _ => first,
+        let mut refused = None;
+        for way in self.0.names.of(query.list) {
+            let error = match self.jobs_by(way, query).await {
+                Ok(page) => {
+                    if self.0.names.answered(way, query.list) {
+                        let (instance, way) = (self.0.transport.instance(), way.describe());
+                        tracing::info!(peertube_instance = %instance, way, "the instance lists its jobs in another way");
+                    }
+                    return Ok(page);
+                }
+                Err(error) => error,
+            };
+            let without_a_word = match &error.cause {
+                Cause::Status { status: 400 | 404, told } => matches!(told, Told::Blank),
+                Cause::OtherStates => true,
+                _ => return Err(error),
+            };
+            let is_unknown = self.0.names.may_be_unknown(way, without_a_word);
+            let first = refused.get_or_insert(error);
+            if !is_unknown {
+                break;
+            }
+            // What was said of the way that is known is worth most.
+            if matches!(first.cause, Cause::OtherStates) {
+                refused = None;
+            }
         }
+        Err(refused.unwrap_or_else(|| self.0.transport.error(Endpoint::Jobs, Cause::OtherStates)))
     }
 
-    async fn jobs_named(&self, list: &str, query: &JobsQuery) -> Result<JobsPage, Error> {
+    async fn jobs_by(&self, way: Way, query: &JobsQuery) -> Result<JobsPage, Error> {
         let mut ask = Ask::get(Endpoint::Jobs, &[]);
-        let path = ["jobs", list];
+        let (path, states) = match way {
+            Way::Todays(name) | Way::Old(name) => (vec!["jobs", name], None),
+            Way::States(states) => (vec!["jobs"], Some(states)),
+        };
         ask.path = &path;
         let sort = match query.order {
             Order::NewestFirst => "-createdAt",
@@ -83,9 +107,8 @@ impl Client {
         ask.query =
             vec![("start", query.start.to_string()), ("count", query.count.to_string()), ("sort", sort.to_owned())];
         ask.query.extend(query.job_type.as_ref().map(|job_type| ("jobType", job_type.0.clone())));
-        let page = self.ask(&ask, Needs::Account, |reply| wire::jobs(&reply.body, reply.date()?)).await?;
-        self.0.names.answered(list);
-        Ok(page)
+        ask.query.extend(states.map(|states| ("states", states.to_owned())));
+        self.ask(&ask, Needs::Account, |reply| wire::jobs(&reply.body, reply.date()?, states)).await
     }
 
     /// A page of the jobs given to remote runners. Needs an administrator.

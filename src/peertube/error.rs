@@ -93,6 +93,7 @@ impl Error {
             Cause::Redirect { .. }
             | Cause::TooLarge { .. }
             | Cause::NoDate
+            | Cause::OtherStates
             | Cause::SignInRefused { .. }
             | Cause::BadUuid => false,
         }
@@ -128,7 +129,7 @@ impl Error {
             Cause::Status { status, told, .. } => {
                 Some(*status == 429 || (*status < 500 && !matches!(told, Told::Foreign)))
             }
-            Cause::Shape { .. } | Cause::TooLarge { .. } | Cause::NoDate => Some(true),
+            Cause::Shape { .. } | Cause::TooLarge { .. } | Cause::NoDate | Cause::OtherStates => Some(true),
             Cause::Timeout { .. }
             | Cause::Connect { .. }
             | Cause::Tls { .. }
@@ -194,6 +195,8 @@ pub enum Cause {
     TooLarge { limit: usize },
     #[error("the answer is not what PeerTube is known to give ({reason}); look for a newer release of tubewarden")]
     Shape { reason: String, cut: bool },
+    #[error("the answer holds jobs of other states than were asked for; look for a newer release of tubewarden")]
+    OtherStates,
     #[error("the answer has no Date header, and the server's clock is needed; look for a proxy that takes it away")]
     NoDate,
     #[error("not asked: {why}, for another {left:.0?}")]
@@ -217,7 +220,7 @@ impl Cause {
             Self::Status { status, .. } | Self::Redirect { status, .. } | Self::NotJson { status, .. } => {
                 status.to_string().into()
             }
-            Self::TooLarge { .. } | Self::Shape { .. } | Self::NoDate => "decode".into(),
+            Self::TooLarge { .. } | Self::Shape { .. } | Self::NoDate | Self::OtherStates => "decode".into(),
             Self::Paused { .. } => "paused".into(),
             Self::SignInRefused { .. } => "refused".into(),
             Self::Tokens { .. } | Self::BadUuid => "local".into(),

@@ -15,9 +15,15 @@ use crate::peertube::error::Cause;
 /// A longer error loses its middle: what tells most stands at its ends.
 const LONGEST_ERROR: usize = 64 << 10;
 
-pub(in crate::peertube) fn jobs(body: &[u8], date: Timestamp) -> Result<JobsPage, Cause> {
+/// `states` are those that were asked for by `?states=`: a server that does not know
+/// that gives jobs of every state.
+pub(in crate::peertube) fn jobs(body: &[u8], date: Timestamp, states: Option<&str>) -> Result<JobsPage, Cause> {
     let page: Page<Job> = decode(body)?;
     let total = page.total.ok_or_else(|| missing("total"))?;
+    let is_asked = |job: &Job| states.is_none_or(|states| states.split(',').any(|state| state == job.state));
+    if !page.data.iter().all(is_asked) {
+        return Err(Cause::OtherStates);
+    }
     Ok(JobsPage { total, rows: page.data.into_iter().map(JobRow::from).collect(), date })
 }
 
@@ -28,6 +34,8 @@ struct Job {
     id: String,
     #[serde(rename = "type")]
     job_type: JobType,
+    #[serde(default)]
+    state: String,
     #[serde(deserialize_with = "scalar::time")]
     created_at: Timestamp,
     #[serde(default, deserialize_with = "scalar::maybe_time")]

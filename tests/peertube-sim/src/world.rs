@@ -25,6 +25,8 @@ pub struct World {
     pub moderation: Moderation,
     pub news: News,
     pub limits: Limits,
+    /// The later way: `/jobs?states=a,b` alone, and no `/jobs/{state}`.
+    pub lists_by_states: bool,
     /// As `Host` must say it to be given the client; by default where the face listens.
     pub host: Option<String>,
     /// As `/config` tells it.
@@ -48,6 +50,7 @@ impl World {
             news: News::default(),
             runners: Runners::new(rng.u64(..), start),
             limits: Limits::peertube(),
+            lists_by_states: false,
             host: None,
             server_version: server_version.to_owned(),
             stats_cache: HashMap::new(),

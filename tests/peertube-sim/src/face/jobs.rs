@@ -13,6 +13,10 @@ const DOCS: &str = "getJobs";
 
 pub(super) fn list(world: &World, ask: &Ask<'_>, state: Option<&str>, requests: &mut Requests) -> Result<Reply, Reply> {
     let version = world.version();
+    if world.lists_by_states && state.is_some() {
+        return Err(Reply::unknown_route());
+    }
+    let state = if world.lists_by_states { ask.query("states") } else { state };
     let route = format!("/{}", state.unwrap_or_default());
     access::administrator(world, ask, MANAGE_JOBS, &route, Some(DOCS))?;
     let page = Page::of(ask, version, DOCS)?;

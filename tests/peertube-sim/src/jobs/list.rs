@@ -145,6 +145,10 @@ fn asked_states(version: Version, state: Option<&str>) -> Result<Asked, ListErro
         Some("waiting") => (&[State::Waiting, State::WaitingChildren, State::Prioritized], "waiting"),
         Some("inactive") if old => (&[State::Waiting, State::WaitingChildren, State::Prioritized], "inactive"),
         Some("delayed") => (&[State::Delayed], "delayed"),
+        // By `?states=` each of them is named.
+        Some("waiting,waiting-children,prioritized") if !old => {
+            return Ok(Asked { states: &[State::Waiting, State::WaitingChildren, State::Prioritized], label: None });
+        }
         Some("paused") if !old => (&[], "paused"),
         Some("waiting-children") if !old => (&[State::WaitingChildren], "waiting-children"),
         Some("prioritized") if !old => (&[State::Prioritized], "prioritized"),
