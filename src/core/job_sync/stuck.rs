@@ -2,11 +2,11 @@
 //! long. By the server's clock and only by what this poll saw whole; each is told once,
 //! until it moves. What was so at the first poll is counted and never told.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::memory::{PendingJob, TypeMemory};
+use super::memory::PendingJob;
 use super::pending::ListSeen;
 use super::{Ask, Poll};
 use crate::core::event::EventKind;
@@ -93,9 +93,14 @@ impl<A: Ask + Send> Poll<'_, A> {
         if self.pending_total(Pending::Active, name).is_some_and(|active| active > 0) {
             return true;
         }
-        let tally = |types: &BTreeMap<JobType, TypeMemory>| types.get(name)?.tally.clone();
-        if let (Some(before), Some(after)) = (tally(&self.before.types), tally(&self.memory.types)) {
-            return after.doubt > 0 || after.ended + after.vanished != before.ended + before.vanished;
+        let before = |state| self.before.types.get(name).and_then(|known| known.pending.get(&state)).copied();
+        if before(Pending::Active).is_some_and(|active| active > 0) {
+            return true;
+        }
+        if self.is_tallied(name) {
+            // Which of them ended is known later; that fewer wait is known at once.
+            let waiting = self.pending_total(Pending::Waiting, name).zip(before(Pending::Waiting));
+            return waiting.is_some_and(|(now, before)| now < before);
         }
         // Not met by this poll, and sought. A list that grew while it was asked type by type
         // may have seemed to hold no more before this type was asked.

@@ -15,6 +15,8 @@ use super::watcher::Watcher;
 
 /// The server's clock is told in whole seconds.
 const GRAIN: SignedDuration = SignedDuration::from_secs(1);
+/// Polls that a job is sought before it is unaccounted, and one more.
+const SOUGHT: usize = 13;
 
 fn moves<'a>(jobs: &'a Jobs, job_type: &'a JobType) -> impl Iterator<Item = &'a Move> {
     jobs.moves().iter().filter(|one| one.job_type == job_type.0)
@@ -98,12 +100,12 @@ pub(super) fn not_told(watcher: &Watcher, jobs: &Jobs) -> Vec<String> {
             continue;
         }
         let since = quiet.last().map_or(ended.due_at, |last| last.at.max(ended.due_at));
-        // A poll sees that it waits, and the next that whoever is gone has ended: of what is
-        // only counted, after some polls in doubt.
-        let doubt = if watcher.policy.follows(&name) { 1 } else { 5 };
-        let Some((_, seen)) = begins_after(since).and_then(|poll| watcher.spans.get(poll + doubt)) else { continue };
+        // A poll sees that it waits. Whoever is gone and not found has perhaps just moved, until
+        // it is given up.
+        let Some((_, seen)) = begins_after(since).and_then(|poll| watcher.spans.get(poll + SOUGHT)) else { continue };
         let Some(poll) = begins_after(*seen + limit + GRAIN) else { continue };
-        let was_so_before = since + limit <= watcher.spans[0].1;
+        // That it was delayed before, the first look can't see.
+        let was_so_before = (since + limit).min(ended.created_at + limit) <= watcher.spans[0].1;
         // In a list longer than a page, a type that was never seen waits for its turn.
         let waits = |other: &&Ended| other.due_at < began && other.processed_on.is_none_or(|at| at >= began);
         let is_hidden = quiet.is_empty() && jobs.ended().iter().filter(waits).count() > 100;
