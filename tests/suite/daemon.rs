@@ -7,6 +7,7 @@ mod exit;
 mod harness;
 mod history;
 mod moderation;
+mod odd;
 mod once;
 mod online;
 mod outage;
