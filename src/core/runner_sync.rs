@@ -9,6 +9,7 @@
 mod contact;
 mod memory;
 mod settle;
+mod stuck;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 

@@ -193,6 +193,10 @@ impl Instance {
             return None;
         }
         let jobs = &self.jobs.try_lock().ok()?.memory;
+        let runners = self.runners.try_lock().ok()?;
+        let has_no_runners = self.works().has_no_runners;
+        let at_runners = if has_no_runners { Some(0) } else { runners.memory.stuck_at_first() };
+        let jobs_stuck = jobs.stuck_at_first().zip(at_runners).map(|(own, at_runners)| own + at_runners);
         let data = json!({
             "videos": videos.videos,
             "videos_failed": videos.failed,
@@ -200,7 +204,7 @@ impl Instance {
             "abuses_pending": moderation.memory.pending(Kind::Abuse),
             "registrations_pending": moderation.memory.pending(Kind::Registration),
             "videos_stuck": self.work().map(|work| memory_of_videos.stuck(&work)),
-            "jobs_stuck": jobs.stuck_at_first(),
+            "jobs_stuck": jobs_stuck,
         });
         data.as_object().cloned()
     }

@@ -7,8 +7,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use peertube_sim::runners::{NewRunnerJob, RunnerJob, RunnerJobsQuery as SimQuery, Runners, State};
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use tubewarden::core::event::EventKind;
-use tubewarden::core::job::Payload;
+use tubewarden::core::job::{Payload, Pending};
 use tubewarden::core::job_told::Told;
 use tubewarden::core::runner::{
     RunnerJobRow, RunnerJobState, RunnerJobsList, RunnerJobsPage, RunnerJobsQuery, RunnerRow, RunnersPage,
@@ -176,7 +177,8 @@ impl Watched {
         let (_, looked) = self.spans[0];
         let of = |uuid: &str, ends: bool| {
             let told = self.told.iter().filter(|told| told.job_id.as_deref() == Some(uuid));
-            told.filter(|told| (told.kind != EventKind::JobUnaccounted) == ends).collect::<Vec<_>>()
+            let of_its_end = told.filter(|told| told.kind != EventKind::JobStuck);
+            of_its_end.filter(|told| (told.kind != EventKind::JobUnaccounted) == ends).collect::<Vec<_>>()
         };
         let mut ends_told = 0;
         let mut vanished_told = 0;
@@ -204,7 +206,8 @@ impl Watched {
             let began = Timestamp::from_second(self.spans[0].0.as_second()).unwrap();
             assert!(gone >= began || ends.is_empty(), "{job:?} ended before the first look");
         }
-        assert_eq!(ends_told + vanished_told, self.told.len(), "nothing is invented");
+        let of_ends = self.told.iter().filter(|told| told.kind != EventKind::JobStuck).count();
+        assert_eq!(ends_told + vanished_told, of_ends, "nothing is invented");
         let view = self.memory.view();
         let counted: u64 = view.types.values().map(|of| of.completed + of.failed + of.cascaded).sum();
         let unaccounted: u64 = view.types.values().map(|of| of.unaccounted).sum();
@@ -300,7 +303,12 @@ fn live(steps: Vec<Step>, ignores_state: bool) -> Watched {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.min(150), ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 150,
+        failure_persistence: None,
+        rng_seed: RngSeed::Fixed(1),
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn whatever_happens_each_runner_job_is_told_once(steps in steps()) {
@@ -435,4 +443,53 @@ fn a_runner_that_was_offline_at_the_first_look_is_not_told() {
     watched.runners.add(transcode());
     watched.poll_after(6 * MINUTE);
     assert_eq!(watched.runner_news(), [EventKind::RunnerOffline], "what comes after is told");
+}
+
+#[test]
+fn a_type_that_no_runner_takes_is_told_once_and_again_after_it_moved() {
+    let mut watched = Watched::looked();
+    watched.runners.silence("one");
+    let uuids: Vec<String> = (0..3).map(|_| watched.runners.add(transcode().run(MINUTE))).collect();
+    watched.poll_after(MINUTE);
+    watched.poll_after(28 * MINUTE);
+    assert_eq!(watched.news(), []);
+    watched.poll_after(2 * MINUTE);
+    let [told] = &watched.told[..] else { panic!("{:?}", watched.told) };
+    let stuck = told.stuck.expect("how it is stuck");
+    assert_eq!((told.kind, stuck.state, stuck.count), (EventKind::JobStuck, Pending::Waiting, Some(3)));
+    assert!(uuids.contains(told.job_id.as_ref().unwrap()) && told.payload.video_uuid.is_some());
+    watched.news();
+    watched.poll_after(120 * MINUTE);
+    assert_eq!(watched.news(), [], "once, until something moves");
+
+    watched.runners.wake("one");
+    watched.poll_after(10 * MINUTE);
+    assert_eq!(watched.news(), [EventKind::JobCompleted; 3]);
+    watched.runners.silence("one");
+    watched.runners.add(transcode().run(MINUTE));
+    watched.poll_after(MINUTE);
+    watched.poll_after(31 * MINUTE);
+    assert_eq!(watched.news(), [EventKind::JobStuck]);
+}
+
+#[test]
+fn a_job_that_a_runner_works_on_for_too_long_is_told_once() {
+    let mut watched = Watched::looked();
+    watched.runners.add(NewRunnerJob::new("video-transcription").run(600 * MINUTE));
+    watched.runners.add(NewRunnerJob::new("live-rtmp-hls-transcoding").run(6_000 * MINUTE));
+    for hours in 0..5 {
+        watched.poll_after(60 * MINUTE);
+        let expected = if hours == 2 { vec![EventKind::JobStuck] } else { Vec::new() };
+        assert_eq!(watched.news(), expected, "after {} hours; a live may last", hours + 1);
+    }
+}
+
+#[test]
+fn what_was_stuck_at_runners_at_the_first_look_is_counted_and_not_told() {
+    let mut watched = Watched::new(false);
+    watched.runners.silence("one");
+    (0..5).for_each(|_| drop(watched.runners.add(transcode())));
+    watched.poll_after(60 * MINUTE);
+    watched.poll_after(60 * MINUTE);
+    assert_eq!((watched.memory.stuck_at_first(), watched.news()), (Some(5), Vec::new()));
 }

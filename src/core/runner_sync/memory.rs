@@ -50,6 +50,8 @@ pub(super) struct Meta {
     pub last_poll: Option<Timestamp>,
     /// How many jobs the server had, whatever their state.
     pub total: u64,
+    /// How many jobs were stuck at the first poll.
+    pub stuck_at_first: Option<u64>,
     /// A server that gives jobs of all states whatever was asked.
     pub ignores_state: bool,
 }
@@ -66,6 +68,10 @@ pub(super) struct TypeMemory {
     pub run: Histogram,
     /// A state once seen stays, as 0.
     pub jobs: BTreeMap<RunnerJobState, u64>,
+    /// When a job of it was last taken, given back or ended.
+    pub moved: Option<Timestamp>,
+    /// Since when its jobs wait, if that was told or noted as stuck.
+    pub stuck: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -88,6 +94,9 @@ pub(super) struct PendingJob {
     /// Polls that saw all unfinished jobs, but not this one.
     #[serde(default)]
     pub absent: u8,
+    /// The start from which on it was told or noted as stuck.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stuck: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -153,6 +162,11 @@ impl Memory {
             jobs: jobs.collect(),
             last_contact: last_contact.collect(),
         }
+    }
+
+    /// How many jobs were stuck at the first look; `None` before it.
+    pub fn stuck_at_first(&self) -> Option<u64> {
+        self.meta.stuck_at_first
     }
 
     /// Which videos have an unfinished job at a runner; `None` before the first poll.

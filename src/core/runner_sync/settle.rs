@@ -46,6 +46,7 @@ impl<A: Ask + Send> Poll<'_, A> {
             }
         }
         let rows = std::mem::take(&mut self.rows);
+        let moved = self.moves(&rows);
         let mut told = Vec::new();
         let mut settled = Vec::new();
         self.renew_absent(&mut memory, &rows, now, &mut told);
@@ -73,6 +74,7 @@ impl<A: Ask + Send> Poll<'_, A> {
             told.extend(self.count(&mut memory, row, state, &job));
         }
         count_jobs(&mut memory);
+        self.tell_stuck(&mut memory, &moved, now, &mut told);
         memory.lost.retain(|_, at| now.duration_since(*at) < LOST_KEPT);
         let runners_told = self.renew_runners(&mut memory, now);
         told.sort_by_key(|told| told.at);
@@ -215,6 +217,7 @@ fn renewed(
         parent: row.parent.clone(),
         video: row.payload.video_uuid.clone(),
         absent: 0,
+        stuck: known.and_then(|known| known.stuck).filter(|at| row.started_at == Some(*at)),
     }
 }
 
