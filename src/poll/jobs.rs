@@ -54,6 +54,10 @@ impl Instance {
         let settled = outcome.settled.iter().map(|fingerprint| (*fingerprint, outcome.at)).collect();
         let (before, after) = (state.memory.to_documents(), outcome.memory.to_documents());
         self.commit(PollKind::Jobs, &before, &after, settled, events).await.context("jobs")?;
+        if outcome.memory.ignores_type() && !state.memory.ignores_type() {
+            let name = &self.origin.name;
+            tracing::info!(peertube_instance = %name, "the instance ignores which type of job is asked for, as years ago: all are read");
+        }
         state.settled.extend(outcome.settled);
         state.memory = outcome.memory;
         self.works().own = state.memory.work();

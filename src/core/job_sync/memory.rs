@@ -231,6 +231,11 @@ impl Memory {
         JobsView { listed_completed: self.meta.listed_completed, listed_failed: self.meta.listed_failed, types }
     }
 
+    /// Whether the server gives jobs of all types whatever type is asked for.
+    pub fn ignores_type(&self) -> bool {
+        self.meta.ignores_type
+    }
+
     /// Jobs that have not ended, those that are due later included.
     pub fn pending_count(&self) -> usize {
         self.pending.len()
