@@ -11,6 +11,7 @@ mod odd;
 mod once;
 mod online;
 mod outage;
+mod recorded;
 mod runners;
 mod scrape;
 mod secrets;
