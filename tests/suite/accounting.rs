@@ -176,21 +176,18 @@ proptest! {
     }
 }
 
+/// A server of 6.3 to which nothing happens but work.
+fn quiet_server(seed: u64, every: u64, pause: u64, polls: Vec<Fate>) -> History {
+    let (server_restart, flush, pause_workers) = (None, None, None);
+    History { seed, version: false, every, pause, polls, server_restart, flush, pause_workers }
+}
+
 /// Histories that were once told wrong.
 #[test]
 fn a_burst_amid_the_first_look_adds_nothing_that_was_not() {
     for (seed, pause) in [(2_888_449_763_273_090_276, 274), (15_524_457_137_417_412_781, 36)] {
         let polls = vec![Fate::Poll];
-        let history = History {
-            seed,
-            version: false,
-            every: 5,
-            pause,
-            polls,
-            server_restart: None,
-            flush: None,
-            pause_workers: None,
-        };
+        let history = quiet_server(seed, 5, pause, polls);
         let (jobs, watcher) = live(&history);
         let verdict = judge(&watcher, &jobs);
         assert!(verdict.miscounted.is_empty(), "{verdict:?}");
@@ -203,16 +200,7 @@ fn jobs_made_together_are_found_from_the_other_end_of_their_list() {
     polls[5] = Fate::CutShort(5);
     polls[16] = Fate::CutShort(6);
     let seed = 15_106_589_911_142_456_162;
-    let history = History {
-        seed,
-        version: false,
-        every: 55,
-        pause: 121,
-        polls,
-        server_restart: None,
-        flush: None,
-        pause_workers: None,
-    };
+    let history = quiet_server(seed, 55, 121, polls);
     let (jobs, watcher) = live(&history);
     let verdict = judge(&watcher, &jobs);
     assert!(verdict.missed.is_empty() && verdict.miscounted.is_empty(), "{verdict:?}");
@@ -225,16 +213,7 @@ fn no_type_waits_for_its_turn_for_ever() {
     polls[6..8].fill(Fate::CutShort(5));
     polls[31] = Fate::Outage;
     let seed = 319_900_956_803_434_139;
-    let history = History {
-        seed,
-        version: false,
-        every: 55,
-        pause: 0,
-        polls,
-        server_restart: None,
-        flush: None,
-        pause_workers: None,
-    };
+    let history = quiet_server(seed, 55, 0, polls);
     let (jobs, watcher) = live(&history);
     let verdict = judge(&watcher, &jobs);
     assert!(verdict.missed.is_empty(), "{verdict:?}");
