@@ -19,6 +19,18 @@ impl fmt::Display for JobType {
     }
 }
 
+/// The most types of one instance that are remembered. PeerTube has some thirty.
+pub const MOST_TYPES: usize = 256;
+/// A longer name is no type's.
+const LONGEST_TYPE: usize = 128;
+
+impl JobType {
+    /// Whether a type that a server shows is remembered besides so many others.
+    pub fn may_join(&self, others: usize) -> bool {
+        others < MOST_TYPES && self.0.len() <= LONGEST_TYPE
+    }
+}
+
 impl From<&str> for JobType {
     fn from(name: &str) -> Self {
         Self(name.to_owned())

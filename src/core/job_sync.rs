@@ -181,7 +181,12 @@ impl<A: Ask + Send> Poll<'_, A> {
             self.completed_totals.entry(job_type.clone()).or_insert(page.total);
         }
         for row in &page.rows {
-            self.note(list, row, page.date);
+            let (job_type, known) = (&row.key.job_type, &self.memory.types);
+            if known.contains_key(job_type) || job_type.may_join(known.len()) {
+                self.note(list, row, page.date);
+            } else {
+                self.memory.meta.leaves_types_out = true;
+            }
         }
         Ok(Some(page))
     }

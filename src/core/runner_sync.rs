@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::job::JobType;
 use super::job_sync::Policy;
 use super::job_told::Told;
 use super::runner::{
@@ -72,6 +73,7 @@ pub async fn sync<A: Ask + Send>(
         settled,
         policy,
         first_date: None,
+        types: before.types.keys().cloned().collect(),
         rows: BTreeMap::new(),
         total: None,
         ignores_state: before.meta.ignores_state,
@@ -91,6 +93,7 @@ struct Poll<'a, A> {
     settled: &'a HashSet<i64>,
     policy: &'a Policy,
     first_date: Option<Timestamp>,
+    types: BTreeSet<JobType>,
     /// Every job that was seen, as it was last changed.
     rows: BTreeMap<String, RunnerJobRow>,
     /// How many jobs there are, whatever their state.
@@ -113,6 +116,12 @@ impl<A: Ask + Send> Poll<'_, A> {
             }
         }
         for row in &page.rows {
+            if !self.types.contains(&row.job_type) {
+                if !row.job_type.may_join(self.types.len()) {
+                    continue;
+                }
+                self.types.insert(row.job_type.clone());
+            }
             let known = self.rows.get(&row.uuid);
             if known.is_none_or(|known| known.updated_at <= row.updated_at) {
                 self.rows.insert(row.uuid.clone(), row.clone());

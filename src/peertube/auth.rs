@@ -25,6 +25,9 @@ use super::wire::{self, Granted, OauthClient};
 const SHARE_LEFT: i32 = 5;
 const LONGEST_LEFT: SignedDuration = SignedDuration::from_mins(5);
 
+/// A token may seem to end so much later here than it does there.
+const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_secs(5);
+
 /// How far a client is signed in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SignIn {
@@ -78,6 +81,12 @@ impl Inner {
     fn fresh(&mut self) -> Option<&mut Held> {
         self.held.as_mut().filter(|held| Timestamp::now() < held.renew_at)
     }
+
+    /// Whether the server has no reason to refuse the pair.
+    fn should_live(&self) -> bool {
+        let left = |held: &Held| held.pair.access_expires_at.duration_since(Timestamp::now());
+        self.held.as_ref().is_some_and(|held| left(held) > CLOCKS_DIFFER)
+    }
 }
 
 impl Session {
@@ -116,6 +125,9 @@ impl Session {
         let is_current = inner.generation == refused.generation;
         if is_current && !may_renew && inner.fresh().is_some() {
             return Ok(None);
+        }
+        if is_current && inner.should_live() {
+            inner.sign_ins.gate_forced(Instant::now()).map_err(|cause| transport.error(Endpoint::UsersToken, cause))?;
         }
         if let Some(held) = inner.held.as_mut().filter(|_| is_current) {
             held.renew_at = Timestamp::MIN;

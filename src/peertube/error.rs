@@ -279,6 +279,8 @@ pub enum Pause {
     Asked,
     /// There were as many sign-ins as we allow ourselves.
     SignIns,
+    /// The instance calls one token after another invalid that it has just given.
+    Renewals,
     /// The next one-time code is awaited.
     OneTimeCode,
 }
@@ -289,6 +291,7 @@ impl fmt::Display for Pause {
             Self::Down => "the instance is down and is left alone",
             Self::Asked => "the instance asked to be left alone (Retry-After)",
             Self::SignIns => "there were too many sign-ins lately",
+            Self::Renewals => "it keeps refusing the tokens that it has just given",
             Self::OneTimeCode => "the one-time code was wrong and the next one is awaited",
         })
     }

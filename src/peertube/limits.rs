@@ -1,5 +1,6 @@
 //! How often we try to sign in. Never more than [`MOST`] times in [`WINDOW`],
-//! whatever happens, and after a refusal not before a growing pause has passed.
+//! whatever happens, and after a refusal not before a growing pause has passed. Tokens
+//! that should still live are renewed at most [`MOST_FORCED`] times in it.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use super::error::{Cause, Pause, Refusal};
 use super::pace::{doubled, jittered};
 
 const MOST: usize = 4;
+const MOST_FORCED: usize = 8;
 const WINDOW: Duration = Duration::from_mins(5);
 
 const FIRST_PAUSE: Duration = Duration::from_mins(5);
@@ -19,6 +21,8 @@ const LONGEST_PAUSE: Duration = Duration::from_hours(6);
 #[derive(Debug, Default)]
 pub(super) struct SignIns {
     recent: VecDeque<Instant>,
+    /// Renewals before their time, because the server refused a token.
+    forced: VecDeque<Instant>,
     refused: Option<Refused>,
     /// Another pause: until the next one-time code.
     code_from: Option<Instant>,
@@ -42,13 +46,23 @@ impl SignIns {
         if let Some(left) = self.code_from.and_then(|from| left(from, now)) {
             return Err(Cause::Paused { left, why: Pause::OneTimeCode });
         }
-        while self.recent.front().is_some_and(|first| now >= *first + WINDOW) {
-            self.recent.pop_front();
-        }
+        forget_before_window(&mut self.recent, now);
         let most = if is_visit { 1 } else { MOST };
         match self.recent.front().and_then(|first| left(*first + WINDOW, now)) {
             Some(left) if is_sign_in && self.recent.len() >= most => Err(Cause::Paused { left, why: Pause::SignIns }),
             _ => Ok(()),
+        }
+    }
+
+    /// Counts a renewal before its time, unless there were too many.
+    pub(super) fn gate_forced(&mut self, now: Instant) -> Result<(), Cause> {
+        forget_before_window(&mut self.forced, now);
+        match self.forced.front().and_then(|first| left(*first + WINDOW, now)) {
+            Some(left) if self.forced.len() >= MOST_FORCED => Err(Cause::Paused { left, why: Pause::Renewals }),
+            _ => {
+                self.forced.push_back(now);
+                Ok(())
+            }
         }
     }
 
@@ -82,6 +96,12 @@ impl SignIns {
     }
 }
 
+fn forget_before_window(times: &mut VecDeque<Instant>, now: Instant) {
+    while times.front().is_some_and(|first| now >= *first + WINDOW) {
+        times.pop_front();
+    }
+}
+
 fn left(until: Instant, now: Instant) -> Option<Duration> {
     Some(until.saturating_duration_since(now)).filter(|left| !left.is_zero())
 }
@@ -108,6 +128,17 @@ mod tests {
         for five in sent.windows(MOST + 1) {
             assert!(five[MOST] - five[0] >= WINDOW);
         }
+    }
+
+    #[test]
+    fn tokens_that_are_refused_as_soon_as_they_are_given_are_not_renewed_for_ever() {
+        let mut sign_ins = SignIns::default();
+        let start = Instant::now();
+        let at = |seconds: u64| start + Duration::from_secs(seconds);
+        let renewed = (0..3600).filter(|second| sign_ins.gate_forced(at(*second)).is_ok()).count();
+        assert_eq!(renewed, 12 * MOST_FORCED);
+        assert!(matches!(sign_ins.gate_forced(at(3590)), Err(Cause::Paused { why: Pause::Renewals, .. })));
+        assert!(sign_ins.gate(at(3590), false, false).is_ok(), "what is due is renewed all the same");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::Instance;
 use crate::core::event::Event;
-use crate::core::job::{JobsQuery, JobsReply};
+use crate::core::job::{JobsQuery, JobsReply, MOST_TYPES};
 use crate::core::job_sync::{self, Ask};
 use crate::core::job_told::Told;
 use crate::core::poll::PollKind;
@@ -57,6 +57,10 @@ impl Instance {
         if outcome.memory.ignores_type() && !state.memory.ignores_type() {
             let name = &self.origin.name;
             tracing::info!(peertube_instance = %name, "the instance ignores which type of job is asked for, as years ago: all are read");
+        }
+        if outcome.memory.leaves_types_out() && !state.memory.leaves_types_out() {
+            let name = &self.origin.name;
+            tracing::warn!(peertube_instance = %name, "the instance shows more than {MOST_TYPES} types of jobs: jobs of the rest are not counted");
         }
         state.settled.extend(outcome.settled);
         state.memory = outcome.memory;

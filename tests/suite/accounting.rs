@@ -2,6 +2,7 @@
 //! by the pure core, held against what really happened.
 
 mod stuck;
+mod types;
 pub(crate) mod watcher;
 
 use std::time::Duration;

@@ -54,6 +54,8 @@ pub(super) struct Meta {
     pub last_ended: Option<(JobKey, Timestamp)>,
     /// An old server that gives all types whatever was asked.
     pub ignores_type: bool,
+    /// The server showed more types than are remembered.
+    pub leaves_types_out: bool,
     /// Jobs that were stuck at the first poll.
     pub stuck_at_first: Option<u64>,
     /// The last poll saw every unfinished job that may be for a video.
@@ -234,6 +236,13 @@ impl Memory {
     /// Whether the server gives jobs of all types whatever type is asked for.
     pub fn ignores_type(&self) -> bool {
         self.meta.ignores_type
+    }
+
+    /// Whether there were more types than [`MOST_TYPES`]: jobs of the rest are not counted.
+    ///
+    /// [`MOST_TYPES`]: crate::core::job::MOST_TYPES
+    pub fn leaves_types_out(&self) -> bool {
+        self.meta.leaves_types_out
     }
 
     /// Jobs that have not ended, those that are due later included.

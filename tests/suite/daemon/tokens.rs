@@ -51,7 +51,10 @@ async fn short_lived_tokens_are_refreshed_one_at_a_time_and_no_poll_notices() {
     proxy.drop_next_reply("POST /api/v1/users/token");
     poll_hard(&watch, "a dropped reply", || proxy.dropped_replies() == 1).await;
     poll_hard(&watch, "a sign-in by password", || truth().password.granted == 2).await;
-    watch.poll("main", PollKind::Jobs).await;
+    // What failed by the lost reply has failed once each kind has run again.
+    for kind in PollKind::ALL {
+        watch.poll("main", kind).await;
+    }
 
     let so_far = errors(&watch).await;
     let granted = truth().refresh_token.granted;

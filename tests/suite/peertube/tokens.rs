@@ -89,6 +89,22 @@ async fn a_server_that_believes_no_token_gets_one_refresh_a_question_and_no_pass
 }
 
 #[tokio::test]
+async fn a_server_that_goes_on_believing_no_token_is_soon_left_alone() {
+    let (server, world) = World::start().await;
+    world.state().believes_nobody = true;
+    let (client, _) = client(&server.uri());
+    let mut labels = Vec::new();
+    for _ in 0..50 {
+        labels.push(client.jobs(&failed_jobs()).await.expect_err("a refusal").label().into_owned());
+    }
+    let (before, after) = labels.split_at(8);
+    assert!(before.iter().all(|label| label == "401"), "{before:?}");
+    assert!(after.iter().all(|label| *label == after[0] && label != "401"), "{after:?}");
+    let state = world.state();
+    assert_eq!((state.refreshes.len(), state.sign_ins), (8, 1));
+}
+
+#[tokio::test]
 async fn a_lost_reply_to_a_refresh_costs_at_most_one_sign_in() {
     let (server, world) = World::start().await;
     let host = Arc::new(Recorder::default());
