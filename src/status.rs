@@ -2,22 +2,29 @@
 //! beside a daemon or without one. It holds no secret, and every text in it is one
 //! safe line. As JSON it is what scripts rely on: fields are added, never changed.
 
-use std::collections::BTreeMap;
+mod jobs;
+mod moderation;
+mod runners;
+mod stuck;
+mod videos;
 
 use anyhow::Context;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::config::{self, Config};
-use crate::core::job::Pending;
+use crate::core::moderation::Memory as ModerationMemory;
 use crate::core::poll::PollKind;
 use crate::core::rights::Role;
 use crate::core::text::clean;
-use crate::core::video::VideoState;
-use crate::core::view::{JobsView, VideosView};
-use crate::core::{job_sync, video_sync};
+use crate::core::{job_sync, runner_sync, video_sync};
 use crate::poll::{ReachMemory, ServerMemory};
 use crate::store::{Holder, KnownInstance, Store};
+pub use jobs::{Jobs, Queue};
+pub use moderation::{Moderation, Waiting};
+pub use runners::{Runner, RunnerQueue, Runners};
+pub use stuck::{Stuck, StuckJob, StuckJobs, StuckType, StuckVideo};
+pub use videos::{Videos, VideosIn};
 
 const LONGEST: usize = 500;
 const DAY: SignedDuration = SignedDuration::from_hours(24);
@@ -52,8 +59,9 @@ pub struct Instance {
     /// Null until they are known, and where the account may not ask.
     pub jobs: Option<Jobs>,
     pub videos: Option<Videos>,
-    // Runners, moderation and what is stuck belong here, each read from the memory of
-    // its poll, and with a line of its own in `cli/status/text.rs`.
+    pub runners: Option<Runners>,
+    pub moderation: Option<Moderation>,
+    pub stuck: Stuck,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -85,44 +93,6 @@ pub struct Poll {
     pub error: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Jobs {
-    /// Types with jobs that have not ended.
-    pub queues: Vec<Queue>,
-    /// Since the daemon first ran.
-    pub unaccounted: BTreeMap<String, u64>,
-    /// In the last 24 hours, of themselves.
-    pub failed_24h: BTreeMap<String, u64>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Queue {
-    pub job_type: String,
-    pub active: u64,
-    pub waiting: u64,
-    pub delayed: u64,
-    /// When the oldest was started.
-    pub oldest_active_at: Option<Timestamp>,
-    /// When the oldest was due.
-    pub oldest_waiting_at: Option<Timestamp>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Videos {
-    /// In states that should pass by themselves.
-    pub passing: Vec<VideosIn>,
-    pub failed: Vec<VideosIn>,
-    /// Whose state is not told to the account.
-    pub unknown: u64,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct VideosIn {
-    pub state: &'static str,
-    pub videos: u64,
-    pub oldest_since: Option<Timestamp>,
-}
-
 impl Status {
     pub async fn read(config: &Config, store: &Store, holder: Option<Holder>, at: Timestamp) -> anyhow::Result<Self> {
         let known = store.instances().await?;
@@ -143,8 +113,7 @@ impl Status {
 impl Instance {
     /// One that no daemon has watched yet.
     fn unknown(config: &config::Instance) -> Self {
-        let account =
-            |username: &String| Account { username: clean(username, LONGEST), signed_in: false, refused: None };
+        let account = |username: &String| Account { username: safe(username), signed_in: false, refused: None };
         Self {
             name: config.origin.name.clone(),
             url: config.origin.url.clone(),
@@ -156,6 +125,9 @@ impl Instance {
             polls: PollKind::ALL.map(|kind| poll(kind, &ReachMemory::default())).into(),
             jobs: None,
             videos: None,
+            runners: None,
+            moderation: None,
+            stuck: Stuck::default(),
         }
     }
 }
@@ -173,12 +145,16 @@ async fn read_instance(
         .with_context(|| format!("read what is remembered of the jobs of {name}"))?;
     let videos = video_sync::Memory::from_documents(&store.memory(name, PollKind::Videos).await?)
         .with_context(|| format!("read what is remembered of the videos of {name}"))?;
+    let runners = runner_sync::Memory::from_documents(&store.memory(name, PollKind::Runners).await?)
+        .with_context(|| format!("read what is remembered of the runners of {name}"))?;
+    let moderation = ModerationMemory::from_documents(&store.memory(name, PollKind::Moderation).await?)
+        .with_context(|| format!("read what is remembered of the moderation of {name}"))?;
     let failed = store.failed_since(name, at.saturating_sub(DAY).unwrap_or(Timestamp::MIN)).await?;
     let signed_in = store.signed_in(name).await?;
     let account = |username: &String| {
-        let refused = reach.refused().map(|code| clean(code, LONGEST));
+        let refused = reach.refused().map(safe);
         let signed_in = refused.is_none() && signed_in.as_ref().is_some_and(|is| is.username == *username);
-        Account { username: clean(username, LONGEST), signed_in, refused }
+        Account { username: safe(username), signed_in, refused }
     };
     let (is, since) = match (reach.down_since(), reach.up_since()) {
         (Some(down), _) => (Reach::Down, Some(down)),
@@ -186,15 +162,26 @@ async fn read_instance(
         (None, None) => (Reach::Unknown, None),
     };
     let is_known = |kind| reach.course(kind).is_some_and(|course| course.succeeded_at.is_some() && !course.is_off);
+    let sees_jobs = is_known(PollKind::Jobs);
+    // A server of before there were runners has none, whatever the poll says.
+    let sees_runners = is_known(PollKind::Runners) && !runners.is_new();
+    let stuck = Stuck {
+        jobs: sees_jobs.then(|| StuckJobs::of(jobs.stuck())),
+        runner_jobs: sees_runners.then(|| StuckJobs::of(runners.stuck())),
+        videos: videos.stuck_now().filter(|_| sees_jobs).map(StuckVideo::all_of),
+    };
     Ok(Instance {
-        version: server.version().map(|version| clean(version, LONGEST)),
+        version: server.version().map(safe),
         first_seen_at: Some(known.first_seen),
         reach: is,
         reach_since: since,
         account: config.username.as_ref().map(account),
         polls: PollKind::ALL.map(|kind| poll(kind, &reach)).into(),
-        jobs: is_known(PollKind::Jobs).then(|| Jobs::of(&jobs.view(), failed)),
+        jobs: sees_jobs.then(|| Jobs::of(&jobs.view(), failed)),
         videos: (is_known(PollKind::Videos) || is_known(PollKind::VideosFull)).then(|| Videos::of(&videos.view())),
+        runners: sees_runners.then(|| Runners::of(&runners.view())),
+        moderation: is_known(PollKind::Moderation).then(|| Moderation::of(&moderation)),
+        stuck,
         ..Instance::unknown(config)
     })
 }
@@ -207,45 +194,11 @@ fn poll(kind: PollKind, reach: &ReachMemory) -> Poll {
         needs: kind.needs().least().map(Role::as_str),
         last_success_at: course.succeeded_at,
         last_end_at: course.ended_at,
-        error: course.error.map(|error| clean(&error, LONGEST)),
+        error: course.error.map(|error| safe(&error)),
     }
 }
 
-impl Jobs {
-    fn of(view: &JobsView, failed_24h: BTreeMap<String, u64>) -> Self {
-        let safe = |text: &str| clean(text, LONGEST);
-        let queues = view.types.iter().map(|(job_type, known)| {
-            let count = |state| known.pending.get(&state).copied().unwrap_or(0);
-            Queue {
-                job_type: safe(&job_type.0),
-                active: count(Pending::Active),
-                waiting: count(Pending::Waiting),
-                delayed: count(Pending::Delayed),
-                oldest_active_at: known.oldest_active,
-                oldest_waiting_at: known.oldest_waiting,
-            }
-        });
-        let unaccounted = view.types.iter().map(|(job_type, known)| (safe(&job_type.0), known.unaccounted));
-        Self {
-            queues: queues.filter(|queue| queue.active + queue.waiting + queue.delayed > 0).collect(),
-            unaccounted: unaccounted.filter(|(_, jobs)| *jobs > 0).collect(),
-            failed_24h: failed_24h.into_iter().map(|(job_type, jobs)| (safe(&job_type), jobs)).collect(),
-        }
-    }
-}
-
-impl Videos {
-    fn of(view: &VideosView) -> Self {
-        let states = || (1..=12).map(VideoState::from_id);
-        let count = |state| view.videos.iter().filter(|((_, is), _)| *is == state).map(|(_, videos)| videos).sum();
-        let videos_in = |state: VideoState| {
-            let state = state.as_str();
-            VideosIn { state, videos: count(state), oldest_since: view.oldest_in_state.get(state).copied() }
-        };
-        let those = |is: fn(VideoState) -> bool| {
-            let all = states().filter(|state| is(*state)).map(videos_in);
-            all.filter(|videos_in| videos_in.videos > 0).collect()
-        };
-        Self { passing: those(VideoState::is_passing), failed: those(VideoState::is_failed), unknown: count("other") }
-    }
+/// Text from strangers, whole as far as that is sane.
+fn safe(text: &str) -> String {
+    clean(text, LONGEST)
 }

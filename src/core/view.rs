@@ -1,7 +1,7 @@
 //! What metrics and pages show of an instance: pictures of committed memory,
 //! replaced whole after each poll.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -50,6 +50,33 @@ pub struct RunnersView {
     pub jobs: BTreeMap<JobType, BTreeMap<RunnerJobState, u64>>,
     /// By name.
     pub last_contact: BTreeMap<String, Timestamp>,
+    /// Those that should work and are silent.
+    pub offline: BTreeSet<String>,
+}
+
+/// What is stuck of the jobs of an instance or of its runners, told or so at the first
+/// look.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StuckView {
+    pub types: Vec<StuckType>,
+    pub jobs: Vec<StuckJob>,
+}
+
+/// A type of which jobs wait and nothing moves.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StuckType {
+    pub job_type: JobType,
+    pub waiting: u64,
+    pub since: Timestamp,
+}
+
+/// A job that runs for too long.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StuckJob {
+    pub job_type: JobType,
+    pub id: String,
+    /// Its start.
+    pub since: Timestamp,
 }
 
 /// The videos of one instance.

@@ -181,6 +181,7 @@ fn runners<const N: usize>(job_type: &str, view: JobTypeView, names: [&str; N]) 
         types: BTreeMap::from([(job_type.into(), view)]),
         jobs: BTreeMap::from([(job_type.into(), BTreeMap::from([(RunnerJobState::Pending, 3)]))]),
         last_contact: names.into_iter().map(|name| (name.to_owned(), at(1_700_000_000_000))).collect(),
+        ..RunnersView::default()
     })
 }
 

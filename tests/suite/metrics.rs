@@ -1,6 +1,6 @@
 //! What a scraper reads, whatever was seen of an instance.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -77,6 +77,7 @@ fn runners() -> RunnersView {
         types: BTreeMap::from([(transcoding.clone(), counted)]),
         jobs: BTreeMap::from([(transcoding, states)]),
         last_contact: BTreeMap::from([("runner-one".to_owned(), at(1_793_999_500_250))]),
+        offline: BTreeSet::new(),
     }
 }
 

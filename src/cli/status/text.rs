@@ -1,14 +1,18 @@
 //! The status for people: no line is longer than 80 columns, none has colours.
 
+mod lines;
+mod runners;
+mod stuck;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::status::{Account, Instance, Jobs, Poll, Reach, Status, Videos, VideosIn};
+use crate::status::{Account, Instance, Jobs, Moderation, Poll, Reach, Status, Videos, VideosIn, Waiting};
+use lines::{COLUMNS, INDENT, age, cut, line, listed, wrap};
 
-const COLUMNS: usize = 80;
-/// Where what is said begins.
-const INDENT: usize = 14;
 /// A longer error is cut.
 const ERROR_LINES: usize = 3;
 
@@ -40,6 +44,7 @@ fn of_instance(instance: &Instance, now: Timestamp) -> Vec<String> {
     let since = instance.reach_since.map(|since| format!(" for {}", age(since, now))).unwrap_or_default();
     let mut lines = vec![line("server", &format!("{version}, {reach}{since}"))];
     lines.push(line("account", &account(instance.account.as_ref())));
+    lines.extend(stuck::lines(&instance.stuck, now));
     for (i, poll) in instance.polls.iter().enumerate() {
         let label = if i == 0 { "polls" } else { "" };
         lines.push(line(label, &format!("{:<12} {}", poll.poll, course(poll, now))));
@@ -55,7 +60,9 @@ fn of_instance(instance: &Instance, now: Timestamp) -> Vec<String> {
         lines.extend(counted("failed 24 h", &jobs.failed_24h));
         lines.extend(counted("unaccounted", &jobs.unaccounted));
     }
+    lines.extend(instance.runners.iter().flat_map(|all| runners::lines(all, now)));
     lines.extend(instance.videos.as_ref().map(|all| line("videos", &videos(all, now))));
+    lines.extend(instance.moderation.as_ref().map(|all| line("moderation", &moderation(all, now))));
     lines
 }
 
@@ -106,29 +113,9 @@ fn queues(jobs: &Jobs, now: Timestamp) -> Vec<String> {
     lines
 }
 
-/// `label  type 3, type 1`, over as many lines as it takes.
 fn counted(label: &str, jobs: &BTreeMap<String, u64>) -> Vec<String> {
-    let all = jobs.iter().enumerate().map(|(i, (job_type, count))| {
-        let comma = if i + 1 < jobs.len() { "," } else { "" };
-        format!("{job_type} {count}{comma}")
-    });
-    let wrapped = wrap(all, COLUMNS - INDENT).into_iter().enumerate();
-    wrapped.map(|(i, text)| line(if i == 0 { label } else { "" }, &text)).collect()
-}
-
-/// As many pieces on a line as there is room for.
-fn wrap(pieces: impl Iterator<Item = String>, columns: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for piece in pieces {
-        match lines.last_mut() {
-            Some(last) if last.chars().count() + 1 + piece.chars().count() <= columns => {
-                last.push(' ');
-                last.push_str(&piece);
-            }
-            _ => lines.push(piece),
-        }
-    }
-    lines
+    let all: Vec<String> = jobs.iter().map(|(job_type, count)| format!("{job_type} {count}")).collect();
+    listed(label, &all)
 }
 
 fn videos(videos: &Videos, now: Timestamp) -> String {
@@ -144,130 +131,14 @@ fn videos(videos: &Videos, now: Timestamp) -> String {
     }
 }
 
-fn line(label: &str, text: &str) -> String {
-    let width = INDENT - 3;
-    format!("  {label:<width$} {text}")
-}
-
-/// How long ago, by our clock. A server's may be ahead.
-fn age(at: Timestamp, now: Timestamp) -> String {
-    let seconds = now.duration_since(at).as_secs().max(0);
-    let (minutes, hours, days) = (seconds / 60, seconds as f64 / 3600.0, seconds as f64 / 86_400.0);
-    match minutes {
-        0 => format!("{seconds} s"),
-        1..100 => format!("{minutes} min"),
-        100..2_880 => format!("{hours:.1} h"),
-        _ => format!("{days:.0} d"),
-    }
-}
-
-fn cut(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
-        return text.trim_end().to_owned();
-    }
-    text.chars().take(most - 1).collect::<String>() + "…"
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::status::{Daemon, Queue};
-
-    fn at(text: &str) -> Timestamp {
-        text.parse().unwrap()
-    }
-
-    fn status(jobs: Option<Jobs>) -> Status {
-        let poll = |poll, error: Option<&str>| Poll {
-            poll,
-            enabled: Some(true),
-            needs: None,
-            last_success_at: Some(at("2026-11-24T09:57:00Z")),
-            last_end_at: Some(at("2026-11-24T09:59:48Z")),
-            error: error.map(Into::into),
-        };
-        let instance = Instance {
-            name: "main".into(),
-            url: "https://peertube.example.com".into(),
-            version: Some("8.2.1".into()),
-            first_seen_at: Some(at("2026-11-20T10:00:00Z")),
-            reach: Reach::Down,
-            reach_since: Some(at("2026-11-24T06:48:00Z")),
-            account: Some(Account { username: "monitor".into(), signed_in: true, refused: None }),
-            polls: vec![
-                poll(
-                    "jobs",
-                    Some(
-                        "ask main for jobs: no connection (it was refused); look whether the instance runs and whether `url` names it",
-                    ),
-                ),
-                poll("videos", None),
-            ],
-            jobs,
-            videos: Some(Videos {
-                passing: vec![VideosIn {
-                    state: "to_transcode",
-                    videos: 2,
-                    oldest_since: Some(at("2026-11-22T09:00:00Z")),
-                }],
-                failed: vec![VideosIn { state: "transcoding_failed", videos: 1, oldest_since: None }],
-                unknown: 0,
-            }),
-        };
-        let daemon = Daemon { running: true, pid: Some(4711) };
-        Status { at: at("2026-11-24T10:00:00Z"), daemon, instances: vec![instance] }
-    }
-
-    #[test]
-    fn one_screen_says_what_matters() {
-        let queue = |job_type: &str, active, waiting, delayed| Queue {
-            job_type: job_type.into(),
-            active,
-            waiting,
-            delayed,
-            oldest_active_at: (active > 0).then(|| at("2026-11-24T07:55:00Z")),
-            oldest_waiting_at: (waiting > 0).then(|| at("2026-11-24T09:59:30Z")),
-        };
-        let jobs = Jobs {
-            queues: vec![
-                queue("activitypub-cleaner", 0, 0, 1),
-                queue("activitypub-http-broadcast-parallel", 0, 12, 0),
-                queue("video-transcoding", 3, 40, 2),
-            ],
-            unaccounted: BTreeMap::new(),
-            failed_24h: BTreeMap::from([("email".to_owned(), 1), ("video-transcoding".to_owned(), 3)]),
-        };
-        let shown = show(&status(Some(jobs)));
-        let expected = "\
-daemon: process 4711 watches
-
-main  https://peertube.example.com
-  server      8.2.1, DOWN for 3.2 h
-  account     signed in as monitor
-  polls       jobs         FAILED 12 s ago, last success 3 min ago
-                           jobs: no connection (it was refused); look whether
-                           the instance runs and whether `url` names it
-              videos       3 min ago
-  queues                              active  oldest  waiting  oldest  delayed
-              activitypub-http-broa…       0               12    30 s        0
-              video-transcoding            3   2.1 h       40    30 s        2
-              all others                   0                0                1
-  failed 24 h email 1, video-transcoding 3
-  videos      1 transcoding failed, 2 to transcode (2 d)
-";
-        assert_eq!(shown, expected);
-    }
-
-    #[test]
-    fn no_line_is_longer_than_a_terminal_whatever_is_in_it() {
-        let many = || (0..40).map(|i| (format!("a-type-of-jobs-{i}"), u64::MAX)).collect();
-        let jobs = Jobs { queues: Vec::new(), unaccounted: many(), failed_24h: many() };
-        let mut status = status(Some(jobs));
-        status.instances[0].url = "https://example.com/".repeat(9);
-        status.instances[0].version = Some("v".repeat(90));
-        status.instances[0].polls[0].error = Some("no connection ".repeat(40) + &"x".repeat(90));
-        let shown = show(&status);
-        assert!(shown.lines().all(|line| line.chars().count() <= COLUMNS), "{shown}");
-        assert!(shown.contains("a-type-of-jobs-39"));
-    }
+fn moderation(moderation: &Moderation, now: Timestamp) -> String {
+    let said = |name: &str, waiting: &Option<Waiting>| {
+        let Waiting { waiting, oldest_at } = waiting.as_ref()?;
+        let plural = if *waiting == 1 { "" } else { "s" };
+        let oldest = oldest_at.map(|at| format!(" ({})", age(at, now))).unwrap_or_default();
+        Some(format!("{waiting} {name}{plural}{oldest}"))
+    };
+    let kinds = [said("abuse", &moderation.abuses), said("registration", &moderation.registrations)];
+    let all: Vec<String> = kinds.into_iter().flatten().collect();
+    if all.is_empty() { "the server has no such lists".to_owned() } else { format!("waiting: {}", all.join(", ")) }
 }

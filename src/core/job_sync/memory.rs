@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::core::histogram::Histogram;
 use crate::core::job::{JobKey, JobType, Pending};
 use crate::core::memory::Documents;
-use crate::core::view::{JobTypeView, JobsView};
+use crate::core::view::{JobTypeView, JobsView, StuckJob, StuckType, StuckView};
 use crate::core::work::Work;
 
 /// Imports of single videos, and what makes many of them; neither names its videos.
@@ -24,7 +24,7 @@ pub struct Memory {
     pub(super) pending: BTreeMap<JobKey, PendingJob>,
     /// Jobs told as unaccounted, and when: they may turn up after all.
     pub(super) lost: BTreeMap<JobKey, Timestamp>,
-    /// Active jobs told as stuck, each with its start.
+    /// Active jobs told or noted as stuck, each with its start.
     pub(super) stuck: BTreeMap<JobKey, Timestamp>,
 }
 
@@ -78,7 +78,7 @@ pub(super) struct TypeMemory {
     pub oldest_active: Option<Timestamp>,
     /// When a job of this type was last known to begin, run or end.
     pub moved: Option<Timestamp>,
-    /// Told as stuck: since when it waited.
+    /// Told or noted as stuck: since when it waited.
     pub stuck: Option<Timestamp>,
     /// A row of this type was seen.
     pub seen: bool,
@@ -231,6 +231,19 @@ impl Memory {
     pub fn view(&self) -> JobsView {
         let types = self.types.iter().map(|(name, known)| (name.clone(), known.view())).collect();
         JobsView { listed_completed: self.meta.listed_completed, listed_failed: self.meta.listed_failed, types }
+    }
+
+    /// What is stuck now, as far as the last poll could know.
+    pub fn stuck(&self) -> StuckView {
+        let types = self.types.iter().filter_map(|(job_type, known)| {
+            let waiting = known.pending.get(&Pending::Waiting).copied().filter(|jobs| *jobs > 0)?;
+            Some(StuckType { job_type: job_type.clone(), waiting, since: known.stuck? })
+        });
+        let jobs = self.stuck.iter().map(|(key, at)| {
+            let JobKey { job_type, id, .. } = key.clone();
+            StuckJob { job_type, id, since: *at }
+        });
+        StuckView { types: types.collect(), jobs: jobs.collect() }
     }
 
     /// Whether the server gives jobs of all types whatever type is asked for.

@@ -11,7 +11,7 @@ use crate::core::histogram::Histogram;
 use crate::core::job::JobType;
 use crate::core::memory::Documents;
 use crate::core::runner::RunnerJobState;
-use crate::core::view::{JobTypeView, RunnersView};
+use crate::core::view::{JobTypeView, RunnersView, StuckJob, StuckType, StuckView};
 use crate::core::work::Work;
 
 const META: &str = "meta";
@@ -156,12 +156,27 @@ impl Memory {
     /// What metrics and pages show of it.
     pub fn view(&self) -> RunnersView {
         let jobs = self.types.iter().map(|(name, known)| (name.clone(), known.jobs.clone()));
+        let offline = self.runners.iter().filter(|(_, runner)| runner.offline.is_some());
         let last_contact = self.runners.iter().map(|(name, runner)| (name.clone(), runner.last_contact));
         RunnersView {
             types: self.types.iter().map(|(name, known)| (name.clone(), known.view())).collect(),
             jobs: jobs.collect(),
             last_contact: last_contact.collect(),
+            offline: offline.map(|(name, _)| name.clone()).collect(),
         }
+    }
+
+    /// What is stuck now, as far as the last poll could know.
+    pub fn stuck(&self) -> StuckView {
+        let types = self.types.iter().filter_map(|(job_type, known)| {
+            let waiting = known.jobs.get(&RunnerJobState::Pending).copied().unwrap_or(0);
+            Some(StuckType { job_type: job_type.clone(), waiting, since: known.stuck? })
+        });
+        let jobs = self.pending.iter().filter_map(|(uuid, job)| {
+            let since = job.worked_on_since().filter(|at| job.stuck == Some(*at))?;
+            Some(StuckJob { job_type: job.job_type.clone(), id: uuid.clone(), since })
+        });
+        StuckView { types: types.collect(), jobs: jobs.collect() }
     }
 
     /// How many jobs were stuck at the first look; `None` before it.

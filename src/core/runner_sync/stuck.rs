@@ -83,7 +83,7 @@ impl<A: Ask + Send> Poll<'_, A> {
 }
 
 impl PendingJob {
-    fn worked_on_since(&self) -> Option<Timestamp> {
+    pub(super) fn worked_on_since(&self) -> Option<Timestamp> {
         self.started_at.filter(|_| self.state == RunnerJobState::Processing && self.absent == 0)
     }
 }

@@ -2,12 +2,13 @@
 //! for them. Told only by jobs that were seen whole, five minutes after the video was
 //! first seen without one, and once until its state changes or a job of it appears.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::entry::Entry;
 use super::{Memory, Outcome, Told};
 use crate::core::event::EventKind;
 use crate::core::video::VideoState;
+use crate::core::video_facts::Facts;
 use crate::core::work::Work;
 
 /// Between a video's row and its first job, and between two jobs of it, lies a moment.
@@ -45,6 +46,13 @@ impl Memory {
     pub fn stuck(&self, work: &Work) -> u64 {
         let stuck = |(uuid, entry): &(&String, &Entry)| is_idle(uuid, entry, work) && is_old(entry, work);
         self.entries.iter().filter(stuck).count() as u64
+    }
+
+    /// Those told as stuck or so at the first look, with since when they are in their
+    /// state; `None` until one has looked at the videos by the light of the jobs.
+    pub fn stuck_now(&self) -> Option<impl Iterator<Item = (&Facts, Timestamp)>> {
+        let stuck = self.entries.values().filter(|entry| entry.stuck && entry.facts.privacy.is_some());
+        self.state.judged.then(|| stuck.map(|entry| (&entry.facts, entry.state_since)))
     }
 }
 

@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use peertube_sim::accounts::Role;
 use peertube_sim::jobs::{NewJob, Version};
 use peertube_sim::limits::Limits;
-use peertube_sim::videos::NewVideo;
+use peertube_sim::moderation::{NewAbuse, NewRegistration};
+use peertube_sim::runners::NewRunnerJob;
+use peertube_sim::videos::{NewVideo, Trouble};
 use peertube_sim::{Sim, World};
 use serde_json::Value;
 
@@ -59,6 +61,8 @@ async fn the_object_is_stable_and_whole() {
     let home = Home::new(&config.concat());
     std::fs::write(home.file("password"), "mod-password\n").unwrap();
     let watch = Watch::ready(&home).await;
+    // By the light of the jobs.
+    watch.poll("main", PollKind::Videos).await;
     sim.with(|world| {
         world.jobs.add(NewJob::new("email").failing().attempts(1));
         world.jobs.add(NewJob::new("video-import").run(Duration::from_secs(7_200)));
@@ -100,14 +104,91 @@ async fn one_screen_is_shown_without_asking_the_instance() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_stuck_and_what_waits_for_others_is_shown() {
+    const HOUR: Duration = Duration::from_secs(3_600);
+    let mut world = World::new(1, Timestamp::now() - 6 * HOUR, Version::V8_2);
+    world.limits = Limits::none();
+    let video = world.upload(NewVideo::named("holidays").trouble(Trouble::Storyboard));
+    world.jobs.add(NewJob::new("create-user-export").run(24 * HOUR));
+    world.runners.add_runner("runner-1");
+    let held = world.runners.add(NewRunnerJob::new("video-transcription").run(24 * HOUR));
+    world.runners.silence("runner-1");
+    let first = world.runners.add(NewRunnerJob::new("vod-hls-transcoding"));
+    world.runners.add(NewRunnerJob::new("vod-hls-transcoding"));
+    world.runners.add(NewRunnerJob::new("vod-hls-transcoding").after(&first));
+    world.advance(4 * HOUR);
+    world.jobs.pause();
+    (0..3).for_each(|_| drop(world.jobs.add(NewJob::new("video-import"))));
+    for _ in 0..2 {
+        let [reporter, video, reason] = ["zebediah", "quagmire", "he sings badly"].map(str::to_owned);
+        world.report_abuse(NewAbuse { reporter, video, reason });
+    }
+    let [username, email, reason] = ["wilhelmina", "w@faraway.example", "pottery"].map(str::to_owned);
+    world.request_registration(NewRegistration { username, email, reason });
+    world.advance(HOUR);
+    let sim = Sim::serve(world).await.unwrap();
+    let home = Home::new(&(by_hand() + &instance("main", &sim.url(), ROOT)));
+    let watch = Watch::ready(&home).await;
+    watch.poll("main", PollKind::Videos).await;
+
+    let shown = out(&home.done(&["status"]));
+    let words: Vec<&str> = shown.split_whitespace().collect();
+    let words = words.join(" ");
+    let mut rest = words.as_str();
+    for what in [
+        "account signed in as root stuck jobs that wait, and none of their type begins: ",
+        " 3 video-import jobs that run for too long: ",
+        " create-user-export jobs that no runner takes: ",
+        " 2 vod-hls-transcoding jobs that a runner works on for too long: ",
+        &format!(" {held} video-tra"),
+        " videos that should change, and no job is for them: ",
+        &format!(" {video} holidays polls "),
+        " runners runner-1 OFFLINE (",
+        " runner jobs pending processing completing for parent video-transcription 0 1 0 0 vod-hls-transcoding 2 0 0 1 ",
+        " moderation waiting: 2 abuses (",
+        " 1 registration (",
+    ] {
+        rest = rest.split_once(what).unwrap_or_else(|| panic!("{what:?} is not in its place in {shown}")).1;
+    }
+    assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
+
+    let status = json(&home);
+    let main = &status["instances"][0];
+    assert_eq!(main["stuck"]["jobs"]["types"][0]["waiting"], 3);
+    assert_eq!(main["stuck"]["jobs"]["active"][0]["job_type"], "create-user-export");
+    assert_eq!(main["stuck"]["runner_jobs"]["active"][0]["id"], held);
+    assert_eq!(main["stuck"]["videos"][0]["uuid"], video);
+    assert_eq!(main["runners"]["runners"][0]["offline"], true);
+    assert_eq!(main["moderation"]["abuses"]["waiting"], 2);
+
+    // Nothing is stuck any more.
+    sim.with(|world| {
+        world.jobs.resume();
+        world.runners.wake("runner-1");
+        world.advance(48 * HOUR);
+        world.delete(&video);
+    });
+    watch.poll_each(&["main"], &[PollKind::Jobs, PollKind::Runners]).await;
+    watch.poll("main", PollKind::VideosFull).await;
+    let shown = out(&home.done(&["status"]));
+    assert!(!shown.contains("stuck ") && !shown.contains("OFFLINE"), "{shown}");
+    watch.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_that_an_instance_says_acts_on_the_terminal() {
     const EVIL: &str = "\u{1b}[2Jevil\u{202e}\nname";
     let sim = busy().await;
-    sim.with(|world| world.server_version = EVIL.to_owned());
+    sim.with(|world| {
+        world.server_version = EVIL.to_owned();
+        world.runners.add_runner(EVIL);
+    });
     let home = Home::new(&(by_hand() + &instance("main", &sim.url(), ROOT)));
     assert!(home.done(&["poll"]).status.success());
     let shown = out(&home.done(&["status"])) + &out(&home.done(&["status", "--json"]));
-    assert!(shown.contains("[2Jevil name"), "{shown}");
+    for evil in ["server      [2Jevil name,", "runners     [2Jevil name ("] {
+        assert!(shown.contains(evil), "{shown}");
+    }
     assert!(!shown.contains(['\u{1b}', '\u{202e}']) && !shown.contains("\\u"), "{shown}");
 }
 
