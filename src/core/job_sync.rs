@@ -195,6 +195,8 @@ impl<A: Ask + Send> Poll<'_, A> {
         let key = &row.key;
         let known = self.memory.type_mut(&key.job_type);
         known.seen = true;
+        // An upgrade brought what the server did not know before.
+        known.refused = None;
         known.mixed |= policy::has_no_number(key);
         known.moved = known.moved.max(row.processed_at).max(row.finished_at);
         if let Some(number) = key.number() {

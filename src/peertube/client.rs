@@ -80,7 +80,7 @@ impl Client {
                 Cause::OtherStates => true,
                 _ => return Err(error),
             };
-            let is_unknown = self.0.names.may_be_unknown(way, without_a_word);
+            let is_unknown = self.0.names.may_be_unknown(way, without_a_word, query.job_type.is_some());
             let first = refused.get_or_insert(error);
             if !is_unknown {
                 break;

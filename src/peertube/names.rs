@@ -58,11 +58,13 @@ impl ListNames {
     }
 
     /// Whether a refusal of one way may mean that the server does not know it. A server
-    /// that answered to today's names once says with a description that it is something
-    /// else, a job type say, that it does not know; a route that it has lost it leaves
-    /// without a word.
-    pub(super) fn may_be_unknown(&self, refused: Way, without_a_word: bool) -> bool {
-        without_a_word || !(matches!(refused, Way::Todays(_)) && self.0.load(Ordering::Relaxed) == TODAYS)
+    /// that answered to today's names once, and was asked for a type of job, says with a
+    /// description that it is the type that it does not know; a route that it has lost it
+    /// leaves without a word. Of a question for all types nothing but the name of the list
+    /// can be strange to it.
+    pub(super) fn may_be_unknown(&self, refused: Way, without_a_word: bool, of_a_type: bool) -> bool {
+        let is_known = matches!(refused, Way::Todays(_)) && self.0.load(Ordering::Relaxed) == TODAYS;
+        without_a_word || !of_a_type || !is_known
     }
 
     /// The server knew this way. Whether that is news.

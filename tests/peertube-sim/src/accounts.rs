@@ -119,6 +119,11 @@ impl Accounts {
         accounts
     }
 
+    /// Tokens that were given before live as long as they were told to.
+    pub(crate) fn upgrade(&mut self, version: Version) {
+        self.lifetimes = Lifetimes::of(version);
+    }
+
     /// Adds an active account without two-factor authentication.
     pub fn add(&mut self, username: &str, password: &str, role: Role) -> &mut Account {
         let id = self.accounts.len() as u64 + 1;

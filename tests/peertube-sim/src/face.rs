@@ -40,11 +40,14 @@ pub enum Clock {
     Real { speed: f64 },
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Options {
     pub clock: Clock,
     /// A free one by default.
     pub port: Option<u16>,
+    /// The path that the instance lies below, like `/tube`: all else belongs to another
+    /// application, which has nothing there.
+    pub base: String,
     /// How long `POST /users/token` takes, in our time: long enough for refreshes that
     /// a client sends at once to be seen in flight together.
     pub token_latency: Duration,
@@ -52,7 +55,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { clock: Clock::Manual, port: None, token_latency: Duration::from_millis(5) }
+        Self { clock: Clock::Manual, port: None, base: String::new(), token_latency: Duration::from_millis(5) }
     }
 }
 
@@ -91,7 +94,7 @@ impl Sim {
     }
 
     pub fn url(&self) -> String {
-        self.server.uri()
+        self.server.uri() + &self.shared.options.base
     }
 
     pub fn address(&self) -> std::net::SocketAddr {
@@ -171,17 +174,19 @@ impl Respond for Face {
     fn respond(&self, request: &Request) -> ResponseTemplate {
         let shared = &self.0;
         let ask = Ask::of(request);
-        let route = Route::of(ask.method(), ask.path());
+        let path = route::below(&shared.options.base, ask.path());
+        let route = path.map_or(Route::Outside, |path| Route::of(ask.method(), path));
         let form = if route == Route::Token { Some(ask.form()) } else { None };
         let grant = form.as_ref().and_then(|form| form.get("grant_type"));
-        let fault = shared.faults.strike(ask.method(), ask.path(), grant);
+        let fault = shared.faults.strike(ask.method(), path.unwrap_or_default(), grant);
 
         let mut state = shared.now();
         let State { world, requests, log, refreshing } = &mut *state;
         requests.asked(&route.name(), grant);
         let reply = match &fault {
             Some(fault) if !fault.lets_through() => Reply::nothing().spoilt(fault),
-            _ if world.jobs.down_until().is_some() => Reply::of_proxy(503),
+            // Another application lives on.
+            _ if route != Route::Outside && world.jobs.down_until().is_some() => Reply::of_proxy(503),
             _ => {
                 let reply = route::answer(world, &ask, route, requests).tagged(&ask);
                 match &fault {
@@ -201,7 +206,7 @@ impl Respond for Face {
                 authorized: ask.header("authorization").is_some(),
             });
         }
-        let delay = delay(shared.options, route, fault.as_ref());
+        let delay = delay(&shared.options, route, fault.as_ref());
         if grant == Some("refresh_token") {
             let now = Instant::now();
             refreshing.retain(|until| *until > now);
@@ -212,7 +217,7 @@ impl Respond for Face {
     }
 }
 
-fn delay(options: Options, route: Route<'_>, fault: Option<&Fault>) -> Option<Duration> {
+fn delay(options: &Options, route: Route<'_>, fault: Option<&Fault>) -> Option<Duration> {
     let late = match fault {
         Some(Fault::Late(late)) => *late,
         _ => Duration::ZERO,

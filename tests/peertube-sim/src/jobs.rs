@@ -11,6 +11,7 @@ mod queue;
 mod texts;
 mod trouble;
 mod truth;
+mod upgrade;
 mod view;
 pub mod work;
 
@@ -21,7 +22,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use engine::{Happening, Scheduled};
-pub use list::{ListError, ListQuery, Listing};
+pub use list::{ListError, ListQuery, Listing, Naming};
 pub use new::{NewFlow, NewJob};
 use queue::{Job, Queue};
 pub use trouble::{CancelError, Restart};
@@ -31,15 +32,23 @@ pub use view::JobView;
 /// Which PeerTube is simulated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Version {
-    /// Of the years 2018 to 2023: numeric ids, `complete` and `inactive` for
-    /// `completed` and `waiting` (either is understood), fewer fields, no flows, and
-    /// `jobType` ignored.
+    /// Of the years 2018 to 2023: numeric ids, [`Naming::Both`], fewer fields, no flows,
+    /// and `jobType` ignored.
     QuickStart,
     V6_3,
     V8_2,
 }
 
 impl Version {
+    /// As the server tells it.
+    pub fn number(self) -> &'static str {
+        match self {
+            Self::QuickStart => "1.4.1",
+            Self::V6_3 => "6.3.0",
+            Self::V8_2 => "8.2.1",
+        }
+    }
+
     /// The type of the hourly statistics, which was renamed.
     pub fn stats_type(self) -> &'static str {
         match self {
@@ -53,6 +62,8 @@ impl Version {
 /// The queues of one instance.
 #[derive(Debug)]
 pub struct Jobs {
+    /// For a test to change, at any time.
+    pub naming: Naming,
     version: Version,
     rng: fastrand::Rng,
     now: i64,
@@ -89,6 +100,7 @@ struct Chain {
 impl Jobs {
     pub fn new(seed: u64, now: Timestamp, version: Version) -> Self {
         let mut jobs = Self {
+            naming: Naming::of(version),
             version,
             rng: fastrand::Rng::with_seed(seed),
             now: now.as_millisecond(),

@@ -24,6 +24,9 @@ const TICK: Duration = Duration::from_millis(200);
 struct Args {
     #[arg(long, default_value_t = 9000)]
     port: u16,
+    /// The path that the instance lies below, like /tube.
+    #[arg(long, default_value = "")]
+    base: String,
     /// Which PeerTube to be.
     #[arg(long, value_enum, default_value = "8.2")]
     version: VersionName,
@@ -108,7 +111,9 @@ async fn serve(args: &Args) -> io::Result<()> {
     let mut life = Life::new(args.seed, &world, args.traffic.traffic());
     life.go_on(&mut world);
 
-    let options = Options { clock: Clock::Real { speed: args.speed }, port: Some(args.port), ..Options::default() };
+    let clock = Clock::Real { speed: args.speed };
+    let base = args.base.trim_end_matches('/').to_owned();
+    let options = Options { clock, port: Some(args.port), base, ..Options::default() };
     let sim = Sim::start(world, options).await?;
     sim.with(|world| tell(&sim.url(), world))?;
 

@@ -113,6 +113,10 @@ impl Videos {
         }
     }
 
+    pub(crate) fn upgrade(&mut self, version: Version) {
+        self.version = version;
+    }
+
     pub fn get(&self, uuid: &str) -> Option<&Video> {
         self.by_uuid.get(uuid)
     }

@@ -25,8 +25,6 @@ pub struct World {
     pub moderation: Moderation,
     pub news: News,
     pub limits: Limits,
-    /// The later way: `/jobs?states=a,b` alone, and no `/jobs/{state}`.
-    pub lists_by_states: bool,
     /// As `Host` must say it to be given the client; by default where the face listens.
     pub host: Option<String>,
     /// As `/config` tells it.
@@ -36,11 +34,6 @@ pub struct World {
 
 impl World {
     pub fn new(seed: u64, start: Timestamp, version: Version) -> Self {
-        let server_version = match version {
-            Version::QuickStart => "1.4.1",
-            Version::V6_3 => "6.3.0",
-            Version::V8_2 => "8.2.1",
-        };
         let mut rng = fastrand::Rng::with_seed(seed);
         Self {
             jobs: Jobs::new(rng.u64(..), start, version),
@@ -50,9 +43,8 @@ impl World {
             news: News::default(),
             runners: Runners::new(rng.u64(..), start),
             limits: Limits::peertube(),
-            lists_by_states: false,
             host: None,
-            server_version: server_version.to_owned(),
+            server_version: version.number().to_owned(),
             stats_cache: HashMap::new(),
         }
     }
@@ -209,6 +201,15 @@ impl World {
     pub fn upgrade(&mut self, server_version: &str, down_for: Duration) {
         self.restart_server(Restart::Graceful, down_for);
         server_version.clone_into(&mut self.server_version);
+    }
+
+    /// Another generation runs after the restart, on what is kept: its names for jobs, its
+    /// replies, its rules for tokens that are given from now on.
+    pub fn upgrade_to(&mut self, version: Version, down_for: Duration) {
+        self.upgrade(version.number(), down_for);
+        self.jobs.upgrade(version);
+        self.videos.upgrade(version);
+        self.accounts.upgrade(version);
     }
 
     /// Redis is emptied: jobs are gone, and what was cached there.

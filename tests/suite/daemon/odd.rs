@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use peertube_sim::jobs::{NewJob, Version};
+use peertube_sim::jobs::{Naming, NewJob, Version};
 use peertube_sim::limits::Limits;
 use peertube_sim::videos::NewVideo;
 use peertube_sim::{Sim, World};
@@ -70,7 +70,7 @@ impl Story {
 #[tokio::test]
 async fn a_server_that_lists_by_states_is_told_once_and_loses_no_job() {
     let (log, _logging) = Log::of_this_thread();
-    let story = Story::of(Version::V8_2, |world| world.lists_by_states = true).await;
+    let story = Story::of(Version::V8_2, |world| world.jobs.naming = Naming::ByStates).await;
     story.work().await;
     let told = log.lines_with(ANOTHER_WAY);
     assert!(told.len() == 1 && told[0].contains("/jobs?states="), "{told:?}");
@@ -89,13 +89,69 @@ async fn a_server_that_changes_its_way_while_it_is_watched_loses_no_job() {
     let story = Story::of(Version::V8_2, |_| {}).await;
     story.work().await;
     assert_eq!(log.lines_with(ANOTHER_WAY).len(), 0, "the usual way is no news");
-    for by_states in [true, false, true] {
-        story.sim.with(|world| world.lists_by_states = by_states);
+    for naming in [Naming::ByStates, Naming::Todays, Naming::ByStates] {
+        story.sim.with(|world| world.jobs.naming = naming);
         story.work().await;
     }
     assert_eq!(log.lines_with(ANOTHER_WAY).len(), 3);
     let failed = story.watch.scrape().await.polls_with("main", PollKind::Jobs, "error");
     assert_eq!(failed, 0.0, "no poll is lost");
+    story.becomes_known().await;
+}
+
+#[tokio::test]
+async fn a_server_of_today_with_the_old_names_is_told_once_and_loses_no_job() {
+    let (log, _logging) = Log::of_this_thread();
+    // More than one page, so that types are asked for by themselves, and one of them is
+    // unknown to the server.
+    let story = Story::of(Version::V8_2, |world| {
+        world.jobs.naming = Naming::Old;
+        (0..150).for_each(|_| drop(world.jobs.add(NewJob::new("email"))));
+        world.advance(2 * MINUTE);
+    })
+    .await;
+    story.work().await;
+    let told = log.lines_with(ANOTHER_WAY);
+    assert!(told.len() == 1 && told[0].contains("/jobs/complete and /jobs/inactive"), "{told:?}");
+    let asked = story.sim.requests();
+    assert!(asked.of("jobs/inactive") > asked.of("jobs/waiting"), "{asked:?}");
+    assert!(asked.of("jobs/complete") > asked.of("jobs/completed"), "{asked:?}");
+
+    // It is updated, at first so that it understands either.
+    for naming in [Naming::Both, Naming::Todays] {
+        story.sim.with(|world| world.jobs.naming = naming);
+        story.work().await;
+        let told = log.lines_with(ANOTHER_WAY);
+        assert_eq!(told.len(), if naming == Naming::Both { 1 } else { 2 }, "{told:?}");
+    }
+    let failed = story.watch.scrape().await.polls_with("main", PollKind::Jobs, "error");
+    assert_eq!(failed, 0.0, "no poll is lost");
+    story.becomes_known().await;
+}
+
+#[tokio::test]
+async fn a_server_that_goes_back_to_the_old_names_loses_no_job() {
+    let (log, _logging) = Log::of_this_thread();
+    let story = Story::of(Version::V8_2, |_| {}).await;
+    story.work().await;
+    for naming in [Naming::Old, Naming::ByStates, Naming::Old] {
+        story.sim.with(|world| world.jobs.naming = naming);
+        story.work().await;
+    }
+    assert_eq!(log.lines_with(ANOTHER_WAY).len(), 3);
+    let failed = story.watch.scrape().await.polls_with("main", PollKind::Jobs, "error");
+    assert_eq!(failed, 0.0, "no poll is lost");
+    story.becomes_known().await;
+}
+
+#[tokio::test]
+async fn a_server_that_understands_either_name_is_asked_by_todays() {
+    let (log, _logging) = Log::of_this_thread();
+    let story = Story::of(Version::V8_2, |world| world.jobs.naming = Naming::Both).await;
+    story.work().await;
+    assert_eq!(log.lines_with(ANOTHER_WAY).len(), 0, "the usual way is no news");
+    let asked = story.sim.requests();
+    assert_eq!((asked.of("jobs/complete"), asked.of("jobs/inactive"), asked.with_status(400)), (0, 0, 0));
     story.becomes_known().await;
 }
 

@@ -32,7 +32,8 @@ async fn short_lived_tokens_are_refreshed_one_at_a_time_and_no_poll_notices() {
     let mut world = World::new(1, Timestamp::now(), Version::V8_2);
     world.limits = Limits::none();
     world.accounts.lifetimes.access = Duration::from_secs(1);
-    let options = Options { clock: Clock::Real { speed: 1.0 }, token_latency: Duration::from_millis(30), port: None };
+    let options =
+        Options { clock: Clock::Real { speed: 1.0 }, token_latency: Duration::from_millis(30), ..Options::default() };
     let sim = Sim::start(world, options).await.unwrap();
     let proxy = Proxy::start(sim.address()).await.unwrap();
     let truth = || sim.with(|world| world.accounts.truth().clone());

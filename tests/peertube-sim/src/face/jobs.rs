@@ -6,17 +6,18 @@ use super::page::{Page, invalid_value};
 use super::problem::Problem;
 use super::record::Requests;
 use super::reply::Reply;
-use crate::jobs::{JobView, ListQuery, Version};
+use crate::jobs::{JobView, ListQuery, Naming, Version};
 use crate::world::World;
 
 const DOCS: &str = "getJobs";
 
 pub(super) fn list(world: &World, ask: &Ask<'_>, state: Option<&str>, requests: &mut Requests) -> Result<Reply, Reply> {
     let version = world.version();
-    if world.lists_by_states && state.is_some() {
+    let by_states = world.jobs.naming == Naming::ByStates;
+    if by_states && state.is_some() {
         return Err(Reply::unknown_route());
     }
-    let state = if world.lists_by_states { ask.query("states") } else { state };
+    let state = if by_states { ask.query("states") } else { state };
     let route = format!("/{}", state.unwrap_or_default());
     access::administrator(world, ask, MANAGE_JOBS, &route, Some(DOCS))?;
     let page = Page::of(ask, version, DOCS)?;

@@ -73,6 +73,11 @@ impl Reply {
         Self { content_type: "text/html", foreign: true, ..Self::html(status, &page) }
     }
 
+    /// A blank page of another application on the same host.
+    pub(super) fn of_another(status: u16) -> Self {
+        Self { foreign: true, ..Self::html(status, "") }
+    }
+
     pub(super) fn with_status(self, status: u16) -> Self {
         Self { status, ..self }
     }

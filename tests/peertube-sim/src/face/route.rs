@@ -31,6 +31,13 @@ pub(super) enum Route<'a> {
     Unknown,
     /// Not of the API.
     Elsewhere,
+    /// Of another application.
+    Outside,
+}
+
+/// The rest of a path below a base.
+pub(super) fn below<'a>(base: &str, path: &'a str) -> Option<&'a str> {
+    path.strip_prefix(base).filter(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 impl<'a> Route<'a> {
@@ -86,6 +93,7 @@ impl<'a> Route<'a> {
             Self::Notifications => "users_me_notifications",
             Self::Unknown => "unknown",
             Self::Elsewhere => "elsewhere",
+            Self::Outside => "outside",
         };
         name.to_owned()
     }
@@ -93,7 +101,7 @@ impl<'a> Route<'a> {
 
 /// Answers as the instance does: limits first, then rights, then the question.
 pub(super) fn answer(world: &mut World, ask: &Ask<'_>, route: Route<'_>, requests: &mut Requests) -> Reply {
-    if matches!(route, Route::Ping | Route::Unknown | Route::Elsewhere) {
+    if matches!(route, Route::Ping | Route::Unknown | Route::Elsewhere | Route::Outside) {
         return plain(route);
     }
     let now = world.now();
@@ -118,6 +126,7 @@ pub(super) fn answer(world: &mut World, ask: &Ask<'_>, route: Route<'_>, request
 fn plain(route: Route<'_>) -> Reply {
     match route {
         Route::Ping => server::ping(),
+        Route::Outside => Reply::of_another(404),
         Route::Elsewhere => Reply::html(404, "<!DOCTYPE html><title>PeerTube</title>"),
         _ => Reply::unknown_route(),
     }
@@ -141,7 +150,7 @@ fn ask_world(world: &mut World, ask: &Ask<'_>, route: Route<'_>, requests: &mut 
         Route::Registrations => moderation::registrations(world, ask),
         Route::Plugins => moderation::plugins(world, ask),
         Route::Notifications => moderation::notifications(world, ask),
-        Route::Ping | Route::Unknown | Route::Elsewhere => Ok(plain(route)),
+        Route::Ping | Route::Unknown | Route::Elsewhere | Route::Outside => Ok(plain(route)),
     };
     answer.unwrap_or_else(|refusal| refusal)
 }

@@ -113,6 +113,9 @@ impl Jobs {
 
     /// Workers take what waits.
     pub(super) fn fill(&mut self, queue: usize) {
+        if !self.queues[queue].served {
+            return;
+        }
         while !self.paused && self.now >= self.down_until && self.queues[queue].running < self.queues[queue].concurrency
         {
             let Some(slot) = self.queues[queue].next() else { break };

@@ -6,6 +6,32 @@ use std::sync::Arc;
 use super::queue::{STATES, State};
 use super::{JobView, Jobs, Version, timestamp};
 
+/// How the lists are called, whatever else the version does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Naming {
+    /// `/jobs/completed` and `/jobs/waiting`.
+    Todays,
+    /// `/jobs/complete` and `/jobs/inactive`, and no others for these two.
+    Old,
+    /// Either is understood; rows that are asked for without one have the old.
+    Both,
+    /// The later way: `/jobs?states=a,b` alone, and no `/jobs/{state}`.
+    ByStates,
+}
+
+impl Naming {
+    pub(super) fn of(version: Version) -> Self {
+        match version {
+            Version::QuickStart => Self::Both,
+            Version::V6_3 | Version::V8_2 => Self::Todays,
+        }
+    }
+
+    fn is_old(self) -> bool {
+        matches!(self, Self::Old | Self::Both)
+    }
+}
+
 /// A question: `GET /api/v1/jobs/{state}?jobType=…&start=…&count=…&sort=…`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListQuery<'a> {
@@ -68,10 +94,13 @@ impl Jobs {
         if query.count > 100 {
             return Err(ListError::TooMany);
         }
-        let asked = asked_states(self.version, query.state)?;
+        let asked = asked_states(self.naming, self.version, query.state)?;
         let queues = match query.job_type {
             Some(job_type) if self.version != Version::QuickStart => {
                 let queue = *self.by_type.get(job_type).ok_or(ListError::UnknownType)?;
+                if !self.queues[queue].served {
+                    return Err(ListError::UnknownType);
+                }
                 queue..queue + 1
             }
             _ => 0..self.queues.len(),
@@ -81,7 +110,7 @@ impl Jobs {
         let depth = usize::try_from(query.start.saturating_add(query.count).saturating_add(1)).unwrap_or(usize::MAX);
         let mut candidates = Vec::new();
         let (mut total, mut rows_read) = (0, 0);
-        for queue in &self.queues[queues] {
+        for queue in self.queues[queues].iter().filter(|queue| queue.served) {
             let mut kept = 0;
             for list in asked.states.iter().map(|state| queue.list(*state)) {
                 kept += list.len();
@@ -114,7 +143,7 @@ impl Jobs {
         Some(JobView {
             job_type: self.queues[job.queue].name,
             id: job.id.to_string(),
-            state: label.unwrap_or_else(|| own_label(self.version, job.state)),
+            state: label.unwrap_or_else(|| own_label(self.naming, job.state)),
             data: Arc::clone(&job.data),
             progress: job.progress_at(self.now),
             priority: job.priority,
@@ -134,16 +163,20 @@ struct Asked {
     label: Option<&'static str>,
 }
 
-fn asked_states(version: Version, state: Option<&str>) -> Result<Asked, ListError> {
+fn asked_states(naming: Naming, version: Version, state: Option<&str>) -> Result<Asked, ListError> {
     let old = version == Version::QuickStart;
     let (states, label): (&[State], _) = match state {
         None => return Ok(Asked { states: &STATES, label: None }),
         Some("active") => (&[State::Active], "active"),
-        Some("completed") => (&[State::Completed], "completed"),
-        Some("complete") if old => (&[State::Completed], "complete"),
+        Some("completed") if naming != Naming::Old => (&[State::Completed], "completed"),
+        Some("complete") if naming.is_old() => (&[State::Completed], "complete"),
         Some("failed") => (&[State::Failed], "failed"),
-        Some("waiting") => (&[State::Waiting, State::WaitingChildren, State::Prioritized], "waiting"),
-        Some("inactive") if old => (&[State::Waiting, State::WaitingChildren, State::Prioritized], "inactive"),
+        Some("waiting") if naming != Naming::Old => {
+            (&[State::Waiting, State::WaitingChildren, State::Prioritized], "waiting")
+        }
+        Some("inactive") if naming.is_old() => {
+            (&[State::Waiting, State::WaitingChildren, State::Prioritized], "inactive")
+        }
         Some("delayed") => (&[State::Delayed], "delayed"),
         // By `?states=` each of them is named.
         Some("waiting,waiting-children,prioritized") if !old => {
@@ -157,10 +190,10 @@ fn asked_states(version: Version, state: Option<&str>) -> Result<Asked, ListErro
     Ok(Asked { states, label: Some(label) })
 }
 
-fn own_label(version: Version, state: State) -> &'static str {
-    match (version, state) {
-        (Version::QuickStart, State::Completed) => "complete",
-        (Version::QuickStart, State::Waiting | State::WaitingChildren | State::Prioritized) => "inactive",
+fn own_label(naming: Naming, state: State) -> &'static str {
+    match state {
+        State::Completed if naming.is_old() => "complete",
+        State::Waiting | State::WaitingChildren | State::Prioritized if naming.is_old() => "inactive",
         _ => state.as_str(),
     }
 }

@@ -95,6 +95,8 @@ pub(super) struct Parent {
 #[derive(Debug)]
 pub(super) struct Queue {
     pub(super) name: &'static str,
+    /// The server knows it: workers take of it, and lists show it.
+    pub(super) served: bool,
     pub(super) concurrency: usize,
     /// Active jobs that a living worker runs.
     pub(super) running: usize,
@@ -108,6 +110,7 @@ impl Queue {
     pub(super) fn new(name: &'static str) -> Self {
         Self {
             name,
+            served: true,
             concurrency: kinds::concurrency(name),
             running: 0,
             last_id: 0,

@@ -11,6 +11,7 @@ mod rights;
 mod runners;
 mod token;
 mod videos;
+mod ways;
 
 use jiff::Timestamp;
 use peertube_sim::World;
