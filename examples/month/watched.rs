@@ -242,6 +242,8 @@ impl Running {
         let mut child = Command::new(program)
             .arg("--daemon")
             .arg(config)
+            // As the unit has it.
+            .env("MALLOC_ARENA_MAX", "1")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log)
