@@ -2,11 +2,15 @@
 //! the log to standard error.
 
 mod check;
+mod deliveries;
 mod events;
 mod online;
 mod poll;
 mod run;
+mod schedules;
 mod status;
+mod try_rule;
+mod visit;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -44,6 +48,12 @@ enum Command {
     Status(status::Args),
     /// Prints the history kept in the state.
     Events(events::Args),
+    /// Shows, retries or drops what rules and schedules owe.
+    Deliveries(deliveries::Args),
+    /// Shows what a rule or a schedule would do with an event, and does nothing.
+    Try(try_rule::Args),
+    /// Shows the schedules and when they run next.
+    Schedules(schedules::Args),
 }
 
 /// Why a command failed.
@@ -75,6 +85,9 @@ impl Cli {
             Command::Poll(args) => poll::poll(&self.config, args).await,
             Command::Status(args) => status::status(&self.config, args).await,
             Command::Events(args) => events::events(&self.config, args).await,
+            Command::Deliveries(args) => deliveries::deliveries(&self.config, args).await,
+            Command::Try(args) => try_rule::try_rule(&self.config, args).await,
+            Command::Schedules(args) => schedules::schedules(&self.config, &args),
         };
         match done {
             Ok(()) => ExitCode::SUCCESS,

@@ -2,9 +2,11 @@
 //! Everything is parsed, resolved and bounded at load, or told as an error with its
 //! file, line and key; neither an error nor `Debug` ever shows a secret.
 
+mod action;
 mod error;
 mod include;
 mod load;
+mod rule;
 mod secret;
 mod section;
 mod source;
@@ -24,7 +26,9 @@ pub use crate::core::job_sync::{Policy as JobsPolicy, StuckActive};
 use crate::core::poll::PollKind;
 pub use crate::core::video::Scope;
 
+pub use action::{Exec, Method, Patience, Webhook};
 pub use error::{ConfigError, ConfigErrors};
+pub use rule::{Action, Does, Rule, Schedule, ScriptAction};
 
 /// Where the configuration is when nobody says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/tubewarden/config.toml";
@@ -40,6 +44,9 @@ pub struct Config {
     /// At least one. Those of the main file come first, then those of the included
     /// files in the order of `include`, a pattern's files by name.
     pub instances: Vec<Instance>,
+    /// In the same order.
+    pub rules: Vec<Rule>,
+    pub schedules: Vec<Schedule>,
 }
 
 impl Config {

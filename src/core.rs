@@ -1,6 +1,7 @@
 //! The pure heart: what jobs, videos and events are, and how they are told
 //! exactly once. Nothing here does I/O, reads a clock or draws a random number.
 
+pub mod call;
 pub mod cron;
 pub mod event;
 pub mod glob;
@@ -8,12 +9,19 @@ pub mod histogram;
 pub mod job;
 pub mod job_sync;
 pub mod job_told;
+pub mod lang;
 pub mod memory;
 pub mod moderation;
+pub mod near;
 pub mod poll;
 pub mod rights;
+pub mod rule;
+pub mod rule_told;
 pub mod runner;
 pub mod runner_sync;
+pub mod samples;
+pub mod server_told;
+pub mod signing;
 pub mod stats;
 pub mod tell;
 pub mod text;

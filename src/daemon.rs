@@ -21,6 +21,7 @@ use crate::core::poll::PollKind;
 use crate::http::{self, Readiness};
 use crate::metrics::Metrics;
 use crate::poll::Ways;
+use crate::rules::{Acting, Place, Places, Rules};
 use crate::schedule::{Clock, WakeHandle, phase_of};
 use crate::service::{self, Manager, Watched};
 use crate::store::{Access, Store};
@@ -53,6 +54,7 @@ pub struct Daemon {
     address: SocketAddr,
     store: Arc<Store>,
     clock: Clock,
+    /// The polls, and what acts on what they find.
     polls: JoinSet<()>,
     /// The listener, the pruning: they outlive the polls.
     services: JoinSet<anyhow::Result<()>>,
@@ -81,13 +83,19 @@ impl Daemon {
         let (first_done, mut first_round) = mpsc::channel::<()>(1);
         let first_runs = Arc::new(Semaphore::new(FIRST_RUNS));
 
+        let rules = Arc::new(Rules::open(config, &store, metrics.rules()).await?);
+        let mut places = Places::new();
+        let mut measured = BTreeMap::new();
         let mut polls = JoinSet::new();
         let mut wakes = BTreeMap::new();
         let mut vitals = Vec::new();
         for instance in &config.instances {
             let name = &instance.origin.name;
-            let opened = open::open(instance, config, &store, &metrics, options.rights_last).await?;
+            let opened = open::open(instance, config, &store, &metrics, &rules, options.rights_last).await?;
             vitals.push(opened.vitals().clone());
+            measured.insert(name.clone(), opened.metrics().clone());
+            let (url, read_only) = (instance.origin.url.clone(), instance.read_only);
+            places.insert(name.clone(), Place { url, client: opened.client().clone(), read_only });
             for kind in PollKind::ALL {
                 let when = instance.polls.when(kind).clone();
                 let alarm = clock.wakes(when, phase_of(name, kind.as_str())).await;
@@ -98,6 +106,8 @@ impl Daemon {
             }
         }
         drop(first_done);
+        let acting = Acting::new(config, rules, store.clone(), places, measured)?;
+        acting.start(&clock, &mut polls, &stopping).await;
 
         let mut services = JoinSet::new();
         let asked = store.clone();
@@ -173,6 +183,7 @@ impl Daemon {
             tracing::warn!("polls that did not end in time are dropped; they will be made anew");
             self.polls.shutdown().await;
         }
+        self.tell_what_is_owed().await;
         self.clock.stop().await;
         self.stop_services.send_replace(true);
         let services = &mut self.services;
@@ -182,6 +193,21 @@ impl Daemon {
         self.store.close().await.context("close the state")?;
         tracing::info!("stopped");
         Ok(())
+    }
+}
+
+impl Daemon {
+    async fn tell_what_is_owed(&self) {
+        match self.store.owes().await {
+            Ok(owes) => {
+                let (pending, dead) =
+                    owes.iter().fold((0, 0), |(pending, dead), of| (pending + of.pending, dead + of.dead));
+                if pending + dead > 0 {
+                    tracing::info!(pending, dead, "deliveries are still owed, and are kept");
+                }
+            }
+            Err(error) => tracing::warn!(error = %anyhow!(error), "what is owed could not be read"),
+        }
     }
 }
 
@@ -218,7 +244,12 @@ async fn prune(store: &Store, keep: Duration) {
     let events_before = now.saturating_sub(keep).unwrap_or(Timestamp::MIN);
     let settled_before = now.saturating_sub(SETTLED_KEPT).unwrap_or(Timestamp::MIN);
     match store.prune(events_before, settled_before).await {
-        Ok(pruned) => tracing::debug!(events = pruned.events, settled = pruned.settled, "pruned the state"),
+        Ok(pruned) => tracing::debug!(
+            events = pruned.events,
+            settled = pruned.settled,
+            dead_letters = pruned.dead_letters,
+            "pruned the state"
+        ),
         Err(error) => tracing::warn!(error = %anyhow!(error), "the state could not be pruned"),
     }
 }

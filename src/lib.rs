@@ -6,6 +6,7 @@
 //! - [`peertube`]: the only place that speaks HTTP with PeerTube.
 //! - [`store`]: what was learnt and told, kept in one file.
 //! - [`poll`]: fetch → core → one transaction → metrics and log.
+//! - [`rules`]: what is done about events and at times.
 //! - [`schedule`]: the clock that wakes the polls.
 //! - [`metrics`]: all that Prometheus reads.
 //! - [`http`]: the listener that serves it.
@@ -24,6 +25,7 @@ pub mod log;
 pub mod metrics;
 pub mod peertube;
 pub mod poll;
+pub mod rules;
 pub mod schedule;
 pub mod service;
 pub mod status;

@@ -73,7 +73,7 @@ pub fn event(event: &Event, visible: bool) {
             tracing::event!(
                 target: EVENT_TARGET,
                 $level,
-                event_type = event.kind.as_str(),
+                event_type = event.type_name(),
                 event_id = event.id,
                 peertube_instance = event.instance(),
                 job_type = data("job_type"),

@@ -10,6 +10,7 @@ mod moderation;
 mod observed;
 mod openmetrics;
 mod own;
+mod rules;
 mod runners;
 mod stats;
 mod videos;
@@ -23,6 +24,7 @@ use crate::core::poll::PollKind;
 use self::instance::Instance;
 
 pub use self::instance::InstanceMetrics;
+pub use self::rules::{Delivered, RuleMetrics};
 
 /// Why something could not be measured or shown.
 #[derive(Debug, thiserror::Error)]
@@ -68,13 +70,20 @@ impl Format {
 #[derive(Debug, Clone)]
 pub struct Metrics {
     registry: Registry,
+    rules: RuleMetrics,
 }
 
 impl Metrics {
     pub fn new(build: Build) -> Result<Self, MetricsError> {
         let registry = Registry::new();
         register_process(&registry, build).map_err(MetricsError::Register)?;
-        Ok(Self { registry })
+        let rules = RuleMetrics::new(&registry).map_err(MetricsError::Register)?;
+        Ok(Self { registry, rules })
+    }
+
+    /// What rules and schedules did and owe.
+    pub fn rules(&self) -> &RuleMetrics {
+        &self.rules
     }
 
     /// Begins to measure an instance: what is counted exists at 0 from here on.

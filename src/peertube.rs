@@ -23,4 +23,5 @@ pub use error::{BuildError, Cause, Endpoint, Error, Pause, Refusal, Told};
 pub use host::{Boxed, Grant, Host, HostError, MemoryHost, TokenPair};
 pub use options::{Account, Options};
 pub use pace::Backoff;
+pub(crate) use transport::{http_date, retry_after};
 pub use wire::{Me, ServerConfig};

@@ -33,6 +33,7 @@ use crate::core::{job_sync, runner_sync, video_sync};
 use crate::log;
 use crate::metrics::InstanceMetrics;
 use crate::peertube::{self, Client};
+use crate::rules::Rules;
 use crate::schedule::Wakes;
 use crate::store::{Commit, Store};
 use host::StoreHost;
@@ -58,6 +59,7 @@ pub struct Instance {
     metrics: InstanceMetrics,
     /// Which events are logged at info.
     log_events: Globs,
+    rules: Arc<Rules>,
     policy: job_sync::Policy,
     scope: Scope,
     down_after: u32,
@@ -146,6 +148,7 @@ impl Instance {
         common: &config::Config,
         store: Arc<Store>,
         metrics: InstanceMetrics,
+        rules: Arc<Rules>,
     ) -> anyhow::Result<Self> {
         let origin = config.origin.clone();
         let name = &origin.name;
@@ -185,6 +188,7 @@ impl Instance {
             store,
             metrics,
             log_events: common.log.events.clone(),
+            rules,
             policy: common.jobs.clone(),
             scope: common.videos.scope,
             down_after: config.down_after,
@@ -212,6 +216,15 @@ impl Instance {
     /// The signs of life of its polls.
     pub fn vitals(&self) -> &Arc<Vitals> {
         &self.vitals
+    }
+
+    /// What asks the instance, in the name of its one account.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub fn metrics(&self) -> &InstanceMetrics {
+        &self.metrics
     }
 
     pub fn name(&self) -> &str {
@@ -342,10 +355,13 @@ impl Instance {
         if changes.is_empty() && settled.is_empty() && events.is_empty() {
             return Ok(());
         }
-        let commit = Commit { instance: self.origin.name.clone(), poll, changes, settled, events };
-        for event in self.store.commit(&commit).await.context("store what the poll learnt")? {
+        let claims = self.rules.claims(&events);
+        let commit = Commit { instance: self.origin.name.clone(), poll, changes, settled, events, claims };
+        let committed = self.store.commit(&commit).await.context("store what the poll learnt")?;
+        self.rules.admitted(&committed);
+        for event in &committed.told {
             self.metrics.told(event.kind);
-            log::event(&event, self.log_events.matches(event.kind.as_str()));
+            log::event(event, self.log_events.matches(event.type_name()));
         }
         Ok(())
     }
@@ -407,6 +423,7 @@ pub fn client_options(config: &config::Instance) -> peertube::Options {
     let mut options = peertube::Options::new(config.origin.clone(), config.url.clone());
     options.connect = config.connect.clone();
     options.timeout = config.timeout;
+    options.read_only = config.read_only;
     options.account = config.account.as_ref().map(|account| peertube::Account {
         username: account.username.clone(),
         password: account.password.clone(),

@@ -10,7 +10,9 @@ mod events;
 mod file;
 mod instances;
 mod memory;
+mod outbox;
 mod prune;
+mod rules;
 mod schema;
 mod sqlite;
 mod tokens;
@@ -21,12 +23,13 @@ use std::time::Duration;
 use sqlx::sqlite::SqlitePool;
 use sqlx::{Sqlite, Transaction};
 
-pub use self::commit::Commit;
+pub use self::commit::{Commit, Committed};
 pub use self::error::StoreError;
 pub use self::events::{EventFilter, StoredEvent};
 pub use self::file::{Holder, holder};
 use self::file::{Identity, Lock};
 pub use self::instances::{Enrolment, KnownInstance};
+pub use self::outbox::{Admitted, Claim, Firing, Kept, Listed, Next, Owed, Owes, Settlement, Verdict, Which};
 pub use self::prune::Pruned;
 use self::sqlite::Content;
 pub use self::tokens::{SignedIn, TokenPair};
@@ -41,6 +44,8 @@ pub enum Access {
     Daemon,
     /// Beside a daemon or in its absence: reads, and changes nothing.
     Beside,
+    /// Likewise, but for what a person does with deliveries.
+    ByHand,
 }
 
 /// The state in one SQLite file. Shared by reference; every call is one short
@@ -56,7 +61,8 @@ pub struct Store {
 #[derive(Debug)]
 struct Writer {
     pool: SqlitePool,
-    _lock: Lock,
+    /// Absent by hand: others may write too.
+    _lock: Option<Lock>,
     /// That of the state which this one is a copy of.
     _original: Option<Lock>,
 }
@@ -66,13 +72,14 @@ impl Store {
         let path = std::path::absolute(path).map_err(|e| StoreError::file("find the state", path, e))?;
         let lock = match access {
             Access::Daemon => Some(prepare(&path).await?),
-            Access::Beside => {
+            Access::Beside | Access::ByHand => {
                 inspect(&path).await?;
                 None
             }
         };
         let identity = Identity::of(&path).map_err(|e| StoreError::file("open the state", &path, e))?;
-        let writer = lock.map(|lock| Writer { pool: sqlite::writer(&path), _lock: lock, _original: None });
+        let writer =
+            (access != Access::Beside).then(|| Writer { pool: sqlite::writer(&path), _lock: lock, _original: None });
         Ok(Self { readers: sqlite::readers(&path), path, identity, writer })
     }
 

@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, reason = "a program that shows something to people")]
 
 mod business;
+mod chat;
 mod instance;
 mod plain;
 mod scrape;
@@ -18,14 +19,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use clap::Parser;
-use jiff::{SignedDuration, SpanRelativeTo};
+use jiff::{SignedDuration, SpanRelativeTo, Timestamp};
 use tempfile::TempDir;
 use tubewarden::config::{Config, Secrets};
 use tubewarden::core::job_sync::Policy;
 use tubewarden::core::poll::PollKind;
 use tubewarden::daemon::{Daemon, stop_signal};
 use tubewarden::log::{self, Format, LogOptions};
+use tubewarden::store::Store;
 
+use chat::{Chat, RULE, Sent};
 use instance::{Instance, MONITOR, SPEED};
 use plain::Plain;
 use scrape::Scrape;
@@ -37,6 +40,14 @@ const NAME: &str = "demo";
 const EVERY: Duration = Duration::from_secs(1);
 /// The longest that the first look may take, and that each step of the end may.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// What the schedule runs.
+const WAITING: &str = r#"
+let waiting = api.get("/api/v1/jobs/waiting?count=1").body.total;
+metric.set("jobs_waiting", waiting, 60);
+if waiting > 100 {
+    emit("custom.backlog", #{ waiting: waiting });
+}
+"#;
 /// Polls after the last job has ended. What would be told twice is told by then.
 const POLLS_AT_REST: f64 = 3.0;
 
@@ -57,21 +68,31 @@ async fn main() -> anyhow::Result<ExitCode> {
     let began = Instant::now();
     let mut instance = Instance::start(args.seed).await.context("start the simulated instance")?;
     let home = TempDir::new().context("create a directory for the state")?;
-    let path = write_config(home.path(), &instance.url())?;
+    let chat = Chat::open().await?;
+    let path = write_config(home.path(), &instance.url(), chat.url())?;
     let config = Config::load(&path, Secrets::Read, &|_| None)?;
     let ansi = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     log::init(&LogOptions { format: Format::Text, filter: config.log.filter.clone(), ansi })?;
     let policy = config.jobs.clone();
 
     let daemon = Daemon::start(&config).await?;
+    // Rules act on what happens from now on.
+    let started = Timestamp::now();
     welcome(&daemon, &instance, &path, args.time);
     let watched = watch(&daemon, &mut instance, &policy, args.time).await;
+    let sent = all_sent(&chat, daemon.store(), started).await;
+    let runs = Scrape::of(&reqwest::Client::new(), daemon.address()).await;
     daemon.run_until(ready(())).await?;
 
     let verdict = watched?;
     println!("\n{} of the simulated instance's time passed in {} s.", instance.passed(), began.elapsed().as_secs());
     println!("{verdict}");
-    Ok(if verdict.is_right() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let (sent, runs) = (sent?, runs?.sum("tubewarden_schedule_runs_total", &[("result", "ok")]));
+    println!(
+        "sent {} of {} new videos to the chat by a rule; a schedule's script ran {runs} times",
+        sent.arrived, sent.owed
+    );
+    Ok(if verdict.is_right() && sent.arrived == sent.owed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The story: a first look, a busy time, a rest, and the judgement.
@@ -122,6 +143,17 @@ async fn watch(
     }
 }
 
+/// What the rule owed, once it has arrived.
+async fn all_sent(chat: &Chat, store: &Store, since: Timestamp) -> anyhow::Result<Sent> {
+    // Whether all of it did is for the end of the story to tell.
+    let _ = until("the chat", async || {
+        let sent = chat.sent(store, since).await?;
+        Ok(sent.arrived == sent.owed)
+    })
+    .await;
+    chat.sent(store, since).await
+}
+
 fn welcome(daemon: &Daemon, instance: &Instance, config: &Path, time: Option<Duration>) {
     let (url, address, config) = (instance.url(), daemon.address(), config.display());
     println!("a simulated PeerTube, {SPEED} s of its time in each of ours:");
@@ -130,6 +162,8 @@ fn welcome(daemon: &Daemon, instance: &Instance, config: &Path, time: Option<Dur
     println!("tubewarden watches it each second, with the configuration {config}:");
     println!("  http://{address}/metrics");
     println!("  http://{address}/-/ready");
+    println!("a rule sends new videos to a chat, and a schedule runs a script each five seconds:");
+    println!("  tubewarden schedules -c {config}");
     println!("  tubewarden events --follow -c {config}");
     match time {
         Some(time) => println!("new work comes in for {} s; Ctrl-C ends it before\n", time.as_secs_f64()),
@@ -138,7 +172,7 @@ fn welcome(daemon: &Daemon, instance: &Instance, config: &Path, time: Option<Dur
 }
 
 /// The least that has to be configured, but for polls as fast as the clock.
-fn write_config(home: &Path, url: &str) -> anyhow::Result<PathBuf> {
+fn write_config(home: &Path, url: &str, chat: &str) -> anyhow::Result<PathBuf> {
     let path = home.join("config.toml");
     let (username, password) = MONITOR;
     let every = EVERY.as_secs();
@@ -160,8 +194,20 @@ name = "{NAME}"
 url = "{url}"
 username = "{username}"
 password = "{password}"
+
+[[rule]]
+name = "{RULE}"
+on = ["video.published"]
+webhook.url = "{chat}"
+webhook.body = '{{"text": {{{{ event.data.video.name | tojson }}}}}}'
+
+[[schedule]]
+name = "what waits, each five seconds"
+cron = "*/5 * * * * *"
+script.file = "waiting.rhai"
 "#
     );
+    std::fs::write(home.join("waiting.rhai"), WAITING).context("write the schedule's script")?;
     std::fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
     Ok(path)
 }

@@ -42,7 +42,7 @@ pub(super) async fn events(path: &Path, args: Args) -> Result<(), Failure> {
     let config = load(path, Secrets::Skip)?;
     for pattern in &args.kinds {
         let glob = Globs::new([pattern.trim_start_matches('!')]);
-        if !EventKind::ALL.iter().any(|kind| glob.matches(kind.as_str())) {
+        if !EventKind::ALL.iter().any(|kind| kind.can_match(&glob)) {
             return Err(anyhow!("--type {pattern}: no event has such a type").into());
         }
     }

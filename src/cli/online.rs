@@ -10,6 +10,7 @@ use anyhow::{Context, anyhow};
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinHandle;
 
+use super::visit::kept_tokens;
 use crate::config::{self, Config};
 use crate::core::poll::PollKind;
 use crate::core::rights::Role;
@@ -22,8 +23,6 @@ use crate::store::{Access, Store};
 
 /// Instances asked at the same time.
 const AT_ONCE: usize = 16;
-/// A kept token that is good for less could expire meanwhile.
-const LEAST_LEFT: SignedDuration = SignedDuration::from_secs(60);
 /// Clocks may differ by so much.
 const MOST_SKEW: SignedDuration = SignedDuration::from_secs(2);
 /// PeerTube's default limit for all but administrators, in [`LIMIT_WINDOW`].
@@ -148,25 +147,6 @@ async fn ask(
         Err(error) => visit.fail("videos", &error),
     }
     Ok(())
-}
-
-/// The tokens that the daemon keeps, while the access token is good. They are used
-/// beside a daemon too: that spends nothing.
-async fn kept_tokens(instance: &config::Instance, store: &Store) -> Option<TokenPair> {
-    let username = &instance.account.as_ref()?.username;
-    let origin = &instance.origin;
-    let known = store.instances().await.ok()?;
-    known.iter().find(|known| known.name == origin.name && known.url == origin.url)?;
-    let pair = store.tokens(&origin.name, username).await.ok()??;
-    let is_good = pair.access_expires_at.duration_since(Timestamp::now()) > LEAST_LEFT;
-    is_good.then(|| TokenPair {
-        access_token: pair.access_token,
-        refresh_token: pair.refresh_token,
-        access_expires_at: pair.access_expires_at,
-        refresh_expires_at: pair.refresh_expires_at,
-        username: pair.username,
-        url: instance.url.to_string(),
-    })
 }
 
 /// What a `Date`, given between two moments of our clock, says of the two clocks. It

@@ -1,6 +1,9 @@
 //! From the tables of the files to a [`Config`]. Errors are gathered over all files;
 //! while there is one, no `Config` leaves here.
 
+mod actions;
+mod rules;
+
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -50,6 +53,7 @@ pub(super) fn load(path: &Path, vault: &Vault<'_>) -> Result<Config, ConfigError
 
     let mut errors = Vec::new();
     let mut names = Names::new();
+    let mut seen = rules::Seen::default();
     let read = section::read(&main, &mut errors, |root| {
         let includes = included(root);
         let server = root.table("server", server);
@@ -59,19 +63,31 @@ pub(super) fn load(path: &Path, vault: &Vault<'_>) -> Result<Config, ConfigError
         let videos = root.table("videos", videos);
         let polls = root.table("poll", |section| polls(section, &Polls::default()));
         let instances = root.tables("instance", |section| instance(section, &polls, &mut names, vault));
-        (includes, polls, Config { server, state, log, jobs, videos, instances })
+        let rules = root.tables("rule", |section| rules::rule(section, &mut seen, vault));
+        let schedules = root.tables("schedule", |section| rules::schedule(section, &mut seen, vault));
+        (includes, polls, Config { server, state, log, jobs, videos, instances, rules, schedules })
     });
     let Some((includes, polls, mut config)) = read else { return Err(ConfigErrors(errors)) };
 
     for source in &includes {
         let more = section::read(source, &mut errors, |root| {
             for key in ["include", "server", "state", "log", "jobs", "videos", "poll"] {
-                root.refuse(key, "belongs into the main file; an included one holds [[instance]] only");
+                root.refuse(
+                    key,
+                    "belongs into the main file; an included one holds [[instance]], [[rule]] and [[schedule]]",
+                );
             }
-            root.tables("instance", |section| instance(section, &polls, &mut names, vault))
+            let instances = root.tables("instance", |section| instance(section, &polls, &mut names, vault));
+            let rules = root.tables("rule", |section| rules::rule(section, &mut seen, vault));
+            let schedules = root.tables("schedule", |section| rules::schedule(section, &mut seen, vault));
+            (instances, rules, schedules)
         });
-        config.instances.extend(more.unwrap_or_default());
+        let (instances, rules, schedules) = more.unwrap_or_default();
+        config.instances.extend(instances);
+        config.rules.extend(rules);
+        config.schedules.extend(schedules);
     }
+    errors.extend(seen.unknown(|name| names.contains_key(name)));
 
     if !errors.is_empty() {
         return Err(ConfigErrors(errors));
@@ -107,7 +123,7 @@ fn state(section: &mut Section<'_, '_>) -> State {
 fn log(section: &mut Section<'_, '_>) -> Log {
     let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
     Log {
-        format: section.get("format", |item| value::one_of(item, formats)).unwrap_or(LogFormat::Text),
+        format: section.get("format", |item| value::one_of(item, &formats)).unwrap_or(LogFormat::Text),
         filter: section.get("level", value::log_filter).unwrap_or_else(|| "info".to_owned()),
         events: section.get("events", value::event_globs).unwrap_or_else(|| Globs::new(["*", "!job.completed"])),
     }
@@ -143,7 +159,7 @@ fn stuck_active(section: &mut Section<'_, '_>) -> StuckActive {
 
 fn videos(section: &mut Section<'_, '_>) -> VideosPolicy {
     let scopes = [("local", Scope::Local), ("all", Scope::All)];
-    VideosPolicy { scope: section.get("scope", |item| value::one_of(item, scopes)).unwrap_or(Scope::Local) }
+    VideosPolicy { scope: section.get("scope", |item| value::one_of(item, &scopes)).unwrap_or(Scope::Local) }
 }
 
 fn polls(section: &mut Section<'_, '_>, otherwise: &Polls) -> Polls {

@@ -49,6 +49,37 @@ impl<'a> Vault<'a> {
         (username, account)
     }
 
+    /// What stands under one of two keys, of a table that has no other secret.
+    pub(super) fn value(
+        &self,
+        section: &mut Section<'_, '_>,
+        keys: [&'static str; 2],
+        check: fn(String) -> Result<String, String>,
+    ) -> Lookup {
+        match self.secret(section, keys, check) {
+            None => Lookup::Absent,
+            Some(Given { secret: Some(secret), .. }) => Lookup::Found(secret),
+            Some(_) if self.secrets == Secrets::Skip => Lookup::Skipped,
+            Some(_) => Lookup::Wrong,
+        }
+    }
+
+    /// Names of headers with their values, each of which may be a secret: given as it is,
+    /// as `${NAME}`, or under the name with `_file` at its end.
+    pub(super) fn headers(&self, section: &mut Section<'_, '_>) -> Vec<(String, SecretString)> {
+        let directory = section.source().directory();
+        let headers = section.rest(|name, item| {
+            let header = name.strip_suffix("_file");
+            let value = match header {
+                Some(_) => self.read(item, |file| self.file(file, directory), header_text),
+                None => self.read(item, |text| self.inline(text), header_text),
+            };
+            let header = super::value::header_name(header.unwrap_or(name))?;
+            Ok((header, value?))
+        });
+        headers.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+
     /// The secret under one of two keys: itself or `${NAME}`, or the name of a file.
     /// `check` gives the form in which it is kept.
     fn secret(
@@ -132,6 +163,30 @@ struct Given {
     place: Range<usize>,
     key: String,
     secret: Option<SecretString>,
+}
+
+/// What became of looking for a secret.
+pub(super) enum Lookup {
+    Absent,
+    /// That has been told.
+    Wrong,
+    /// Secrets are not wanted.
+    Skipped,
+    Found(SecretString),
+}
+
+impl Lookup {
+    pub(super) fn found(self) -> Option<SecretString> {
+        match self {
+            Self::Found(secret) => Some(secret),
+            Self::Absent | Self::Wrong | Self::Skipped => None,
+        }
+    }
+}
+
+fn header_text(text: String) -> Result<String, String> {
+    let is_text = text.bytes().all(|b| b == b'\t' || (b >= b' ' && b != 0x7f));
+    if is_text { Ok(text) } else { Err("holds a character that no header can, such as a line end".to_owned()) }
 }
 
 fn is_variable(name: &str) -> bool {

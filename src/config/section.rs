@@ -9,6 +9,7 @@ use toml::de::{DeTable, DeValue};
 use super::error::ConfigError;
 use super::source::Source;
 use super::value::quoted;
+use crate::core::near::nearest;
 
 /// Reads a whole file. `None` if it is no TOML; all that is wrong is added to `errors`.
 pub(super) fn read<T>(
@@ -196,10 +197,15 @@ impl<'s> Section<'s, '_> {
         self.errors.push(self.source.error(place, key, problem));
     }
 
+    /// Tells what is wrong with the table as a whole.
+    pub(super) fn report_itself(&mut self, problem: String) {
+        self.report(&self.table.place.clone(), &self.table.key.clone(), problem);
+    }
+
     fn finish(mut self) {
         self.known.sort_unstable();
         for key in std::mem::take(&mut self.table.entries).into_iter().map(|(key, _)| key) {
-            let problem = match nearest(key.get_ref(), &self.known) {
+            let problem = match nearest(key.get_ref(), self.known.iter().copied()) {
                 Some(near) => format!("unknown key; did you mean {near:?}?"),
                 None => format!("unknown key; known here: {}", self.known.join(", ")),
             };
@@ -260,31 +266,4 @@ fn type_name(value: &DeValue<'_>) -> &'static str {
         DeValue::Array(_) => "a list",
         DeValue::Table(_) => "a table",
     }
-}
-
-/// The known key that a slip of the finger could have turned into `key`.
-fn nearest(key: &str, known: &[&'static str]) -> Option<&'static str> {
-    let key = key.to_lowercase().replace('-', "_");
-    known
-        .iter()
-        .map(|near| (distance(&key, near), *near))
-        .filter(|(distance, near)| *distance <= (near.len() / 3).clamp(1, 3))
-        .min()
-        .map(|(_, near)| near)
-}
-
-/// How many characters have to be inserted, removed or replaced.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = i;
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }

@@ -37,6 +37,14 @@ pub(super) const TIMEOUT: Limits = limits((1, "1s"), (600, "10m"));
 const STUCK_AFTER: Limits = limits((1, "1s"), (30 * 86_400, "30d"));
 pub(super) const KEEP_EVENTS: Limits = limits((3600, "1h"), (3650 * 86_400, "3650d"));
 
+/// Of a limit, of repetitions, of age.
+pub(super) const SPAN: Limits = limits((1, "1s"), (365 * 86_400, "365d"));
+pub(super) const BATCH: Limits = limits((1, "1s"), (86_400, "1d"));
+pub(super) const JITTER: Limits = limits((0, "0s"), (86_400, "1d"));
+pub(super) const ACTION_TIMEOUT: Limits = limits((1, "1s"), (3600, "1h"));
+pub(super) const BACKOFF: Limits = limits((1, "1s"), (86_400, "1d"));
+pub(super) const GIVE_UP: Limits = limits((0, "0s"), (30 * 86_400, "30d"));
+
 /// A duration such as `30s`, `1h30m` or `30d`; a day is 24 hours.
 pub(super) fn duration(item: &Item<'_>, limits: &Limits) -> Result<Duration, Problem> {
     let how = r#"write it like "30s", "5m" or "2h""#;
@@ -47,6 +55,12 @@ pub(super) fn duration(item: &Item<'_>, limits: &Limits) -> Result<Duration, Pro
         };
         return Err(problem.into());
     };
+    duration_text(text, limits)
+}
+
+/// The same as a part of a text.
+pub(super) fn duration_text(text: &str, limits: &Limits) -> Result<Duration, Problem> {
+    let how = r#"write it like "30s", "5m" or "2h""#;
     let parsed: Option<SignedDuration> =
         text.parse::<Span>().and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours())).ok();
     let text = quoted(text);
@@ -149,6 +163,39 @@ pub(super) fn instance_name<'i>(item: &'i Item<'_>) -> Result<&'i str, Problem> 
     Err(format!("{} is no name; write 1 to 64 letters, digits, _, . or -", quoted(name)).into())
 }
 
+/// The name of a rule or a schedule.
+pub(super) fn owner_name<'i>(item: &'i Item<'_>) -> Result<&'i str, Problem> {
+    let name = item.string()?;
+    if (1..=100).contains(&name.chars().count()) && clean(name, 100) == name && name.trim() == name {
+        return Ok(name);
+    }
+    Err(format!("{} is no name; write 1 to 100 characters on one line", quoted(name)).into())
+}
+
+/// The name of a header that is not one of those that are set for each request.
+pub(super) fn header_name(name: &str) -> Result<String, Problem> {
+    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    if name.is_empty() || !name.bytes().all(is_token) {
+        return Err(format!("{} is no name of a header", quoted(name)).into());
+    }
+    let own = name.to_ascii_lowercase();
+    let is_ours = own.starts_with("webhook-")
+        || ["content-type", "content-length", "host", "connection", "transfer-encoding"].contains(&own.as_str());
+    if is_ours {
+        return Err(format!("{} is set for each request and can't be chosen here", quoted(name)).into());
+    }
+    Ok(name.to_owned())
+}
+
+/// The value of a header that is no secret.
+pub(super) fn content_type<'i>(item: &'i Item<'_>) -> Result<&'i str, Problem> {
+    let text = item.string()?;
+    if text.contains('/') && text.bytes().all(|b| (b' '..0x7f).contains(&b)) {
+        return Ok(text);
+    }
+    Err(format!(r#"{} is no content type; write one like "application/json""#, quoted(text)).into())
+}
+
 pub(super) fn user_name(item: &Item<'_>) -> Result<String, Problem> {
     match item.string()? {
         "" => Err("is empty; write the name of an account, or leave it out".to_owned().into()),
@@ -157,13 +204,14 @@ pub(super) fn user_name(item: &Item<'_>) -> Result<String, Problem> {
 }
 
 /// One of a few words.
-pub(super) fn one_of<T: Copy>(item: &Item<'_>, words: [(&str, T); 2]) -> Result<T, Problem> {
+pub(super) fn one_of<T: Copy>(item: &Item<'_>, words: &[(&str, T)]) -> Result<T, Problem> {
     let text = item.string()?;
     match words.iter().find(|(word, _)| *word == text) {
         Some((_, value)) => Ok(*value),
         None => {
-            let [(first, _), (second, _)] = words;
-            Err(format!("{} is unknown; write {first:?} or {second:?}", quoted(text)).into())
+            let words: Vec<String> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
+            let (last, others) = words.split_last().map_or(("", &[][..]), |(last, others)| (last, others));
+            Err(format!("{} is unknown; write {} or {last}", quoted(text), others.join(", ")).into())
         }
     }
 }
@@ -187,7 +235,7 @@ pub(super) fn log_filter(item: &Item<'_>) -> Result<String, Problem> {
 pub(super) fn event_globs(item: &Item<'_>) -> Result<Globs, Problem> {
     globs(item, |pattern| {
         let glob = Globs::new([pattern]);
-        let matches = EventKind::ALL.iter().any(|kind| glob.matches(kind.as_str()));
+        let matches = EventKind::ALL.iter().any(|kind| kind.can_match(&glob));
         matches.then_some(()).ok_or(r#"matches no type of event; write patterns such as "job.*" or "!video.created""#)
     })
 }

@@ -10,6 +10,11 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+use super::glob::Globs;
+
+/// What the types of events that scripts tell begin with.
+pub const CUSTOM: &str = "custom.";
+
 /// What an event can tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EventKind {
@@ -41,10 +46,14 @@ pub enum EventKind {
     RunnerOnline,
     AbuseCreated,
     RegistrationRequested,
+    ScheduleFired,
+    RuleLimited,
+    /// One that a script tells; its whole type is [`Event::custom`].
+    Custom,
 }
 
 impl EventKind {
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 31] = [
         Self::JobCompleted,
         Self::JobFailed,
         Self::JobCascaded,
@@ -73,6 +82,9 @@ impl EventKind {
         Self::RunnerOnline,
         Self::AbuseCreated,
         Self::RegistrationRequested,
+        Self::ScheduleFired,
+        Self::RuleLimited,
+        Self::Custom,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -105,11 +117,28 @@ impl EventKind {
             Self::RunnerOnline => "runner.online",
             Self::AbuseCreated => "abuse.created",
             Self::RegistrationRequested => "registration.requested",
+            Self::ScheduleFired => "schedule.fired",
+            Self::RuleLimited => "rule.limited",
+            Self::Custom => "custom",
         }
     }
 
+    /// The kind of a type of events: `job.failed`, or `custom.` and more.
     pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+        if text.starts_with(CUSTOM) {
+            return Some(Self::Custom);
+        }
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text && *kind != Self::Custom)
+    }
+}
+
+impl EventKind {
+    /// Whether there can be an event of this kind whose type matches.
+    pub fn can_match(self, globs: &Globs) -> bool {
+        match self {
+            Self::Custom => globs.can_match_prefix(CUSTOM),
+            kind => globs.matches(kind.as_str()),
+        }
     }
 }
 
@@ -132,6 +161,8 @@ pub struct Event {
     pub id: String,
     pub source: String,
     pub kind: EventKind,
+    /// The whole type of a [`EventKind::Custom`] one, and of no other.
+    pub custom: Option<String>,
     pub subject: Option<String>,
     pub time: Timestamp,
     pub data: Map<String, Value>,
@@ -151,7 +182,13 @@ impl Event {
         let mut all = Map::new();
         all.insert("instance".into(), Value::String(origin.name.clone()));
         all.extend(data);
-        Self { id: id(&origin.name, kind, what, time), source: origin.url.clone(), kind, subject, time, data: all }
+        let id = id(&origin.name, kind, what, time);
+        Self { id, source: origin.url.clone(), kind, custom: None, subject, time, data: all }
+    }
+
+    /// The type as it is told: `job.failed`, `custom.report`.
+    pub fn type_name(&self) -> &str {
+        self.custom.as_deref().unwrap_or(self.kind.as_str())
     }
 
     pub fn instance(&self) -> &str {
@@ -164,7 +201,7 @@ impl Event {
             specversion: "1.0",
             id: &self.id,
             source: &self.source,
-            kind: self.kind.as_str(),
+            kind: self.type_name(),
             subject: self.subject.as_deref(),
             time: self.time,
             datacontenttype: "application/json",
@@ -180,7 +217,7 @@ struct CloudEvent<'a> {
     id: &'a str,
     source: &'a str,
     #[serde(rename = "type")]
-    kind: &'static str,
+    kind: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     subject: Option<&'a str>,
     time: Timestamp,
@@ -219,9 +256,11 @@ mod tests {
 
     #[test]
     fn every_kind_parses_back_from_its_name() {
-        for kind in EventKind::ALL {
+        for kind in EventKind::ALL.into_iter().filter(|kind| *kind != EventKind::Custom) {
             assert_eq!(EventKind::parse(kind.as_str()), Some(kind));
         }
+        assert_eq!(EventKind::parse("custom.report"), Some(EventKind::Custom));
+        assert_eq!(EventKind::parse("custom"), None);
         assert_eq!(EventKind::parse("job.exploded"), None);
     }
 

@@ -39,6 +39,16 @@ impl Globs {
     pub fn matches(&self, text: &str) -> bool {
         self.0.iter().rev().find(|p| p.matcher.matches(text)).is_some_and(|p| p.adds)
     }
+
+    /// Whether a pattern that adds can match some text that begins so.
+    pub fn can_match_prefix(&self, prefix: &str) -> bool {
+        self.0.iter().filter(|pattern| pattern.adds).any(|pattern| {
+            let pattern = pattern.matcher.pattern();
+            let literal = pattern.split(['*', '?']).next().unwrap_or_default();
+            let is_whole = literal.len() == pattern.len();
+            literal.starts_with(prefix) || (!is_whole && prefix.starts_with(literal))
+        })
+    }
 }
 
 #[cfg(test)]
@@ -55,5 +65,16 @@ mod tests {
         assert!(!Globs::new(["!job.*"]).matches("job.failed"));
         assert!(!Globs::new(["video-*"]).matches("email"));
         assert!(!Globs::default().matches("anything"));
+    }
+
+    #[test]
+    fn whether_a_pattern_can_match_what_begins_so() {
+        for pattern in ["*", "custom.*", "custom.report", "cust*", "c?stom.x"] {
+            assert!(Globs::new([pattern]).can_match_prefix("custom."), "{pattern}");
+        }
+        for pattern in ["job.*", "custom", "customs.*", "!custom.x"] {
+            let only = Globs::new(["job.failed", pattern]);
+            assert!(!only.can_match_prefix("custom."), "{pattern}");
+        }
     }
 }

@@ -59,6 +59,12 @@ pub fn tell(event: &Event) -> String {
         EventKind::RunnerOnline => with("runner online".into(), ": ", text(data, "runner")),
         EventKind::AbuseCreated => pending("abuse reported", "abuse_id", data),
         EventKind::RegistrationRequested => pending("registration requested", "registration_id", data),
+        EventKind::ScheduleFired => with("schedule fired".into(), ": ", text(data, "schedule")),
+        EventKind::RuleLimited => {
+            let line = with("rule limited".into(), ": ", text(data, "rule"));
+            with(line, " did not act on ", number(data, "swallowed").map(|count| format!("{count} events")))
+        }
+        EventKind::Custom => with(clean(event.type_name(), 100), " by the rule ", text(data, "rule")),
     }
 }
 
@@ -119,7 +125,7 @@ fn number(data: &Map<String, Value>, key: &str) -> Option<String> {
 
 fn with(line: String, between: &str, more: Option<String>) -> String {
     match more {
-        Some(more) => line + between + &more,
+        Some(more) => line + between + more.as_str(),
         None => line,
     }
 }

@@ -323,8 +323,8 @@ fn conclude(mut memory: Memory, found: Found, left: usize) -> Outcome {
 
 /// The next `most` after the last whose turn it was, going round.
 fn take_turns(all: &BTreeSet<String>, last: &mut String, most: usize) -> Vec<String> {
-    let after = all.iter().filter(|uuid| *uuid > last);
-    let before = all.iter().filter(|uuid| *uuid <= last);
+    let after = all.iter().filter(|uuid| **uuid > *last);
+    let before = all.iter().filter(|uuid| **uuid <= *last);
     let taken: Vec<String> = after.chain(before).take(most).cloned().collect();
     if let Some(uuid) = taken.last() {
         last.clone_from(uuid);

@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::core::poll::PollKind;
 use crate::metrics::Metrics;
 use crate::poll::Ended;
+use crate::rules::Rules;
 use crate::store::Store;
 
 /// How each poll of each instance ended, in the order of the configuration.
@@ -20,12 +21,14 @@ pub type OneRound = Vec<(String, PollKind, Ended)>;
 pub async fn one_round(config: &Config, store: &Arc<Store>, only: Option<&str>) -> anyhow::Result<OneRound> {
     // Nobody scrapes it; the polls tell what they measure all the same.
     let metrics = Metrics::new(open::BUILD)?;
+    // What is owed is written, and delivered by the next daemon.
+    let rules = Arc::new(Rules::open(config, store, metrics.rules()).await?);
     let first_runs = Arc::new(Semaphore::new(FIRST_RUNS));
     let mut polls = JoinSet::new();
     let is_wanted = |name: &str| only.is_none_or(|only| only == name);
     let mut place = 0_usize;
     for instance in config.instances.iter().filter(|instance| is_wanted(&instance.origin.name)) {
-        let opened = open::open(instance, config, store, &metrics, None).await?;
+        let opened = open::open(instance, config, store, &metrics, &rules, None).await?;
         for kind in PollKind::ALL {
             let (opened, first_runs, at) = (opened.clone(), first_runs.clone(), place);
             polls.spawn(async move {

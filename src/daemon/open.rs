@@ -10,6 +10,7 @@ use crate::core::poll::PollKind;
 use crate::core::rights::Needs;
 use crate::metrics::{Build, Metrics};
 use crate::poll::Instance;
+use crate::rules::Rules;
 use crate::store::Store;
 
 /// Which program this is.
@@ -26,6 +27,7 @@ pub(super) async fn open(
     config: &Config,
     store: &Arc<Store>,
     metrics: &Metrics,
+    rules: &Arc<Rules>,
     rights_last: Option<Duration>,
 ) -> anyhow::Result<Arc<Instance>> {
     let has_account = instance.account.is_some();
@@ -34,7 +36,7 @@ pub(super) async fn open(
         (kind, interval(instance.polls.when(kind)), is_on)
     });
     let metrics = metrics.instance(&instance.origin.name, &kinds)?;
-    let opened = Instance::open(instance, config, store.clone(), metrics).await?;
+    let opened = Instance::open(instance, config, store.clone(), metrics, rules.clone()).await?;
     Ok(Arc::new(match rights_last {
         Some(rights_last) => opened.with_rights_last(rights_last),
         None => opened,

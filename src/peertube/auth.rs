@@ -232,6 +232,7 @@ impl Session {
             query: Vec::new(),
             form: Some(&form),
             one_time_code: one_time.map(|one_time| one_time.code(asked_at + inner.ahead)),
+            free: None,
         };
         transport.gate(ask.endpoint)?;
         if is_sign_in {

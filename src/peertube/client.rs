@@ -2,7 +2,9 @@
 //! token turned out dead is repeated with a new one, and never for another reason.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::Value;
 
 use super::auth::Session;
 pub use super::auth::SignIn;
@@ -10,8 +12,9 @@ use super::error::{BuildError, Cause, Endpoint, Error, Told};
 use super::host::Host;
 use super::names::{ListNames, Way};
 use super::options::Options;
-use super::transport::{Ask, Reply, Transport};
+use super::transport::{Ask, Free, Reply, Transport};
 use super::wire::{self, Me, ServerConfig};
+use crate::core::call::{Method, Path};
 use crate::core::job::{JobsPage, JobsQuery, Order};
 use crate::core::moderation::{self, Kind, List};
 use crate::core::runner::{RunnerJobState, RunnerJobsList, RunnerJobsPage, RunnerJobsQuery, RunnersPage};
@@ -31,6 +34,8 @@ struct Inner {
     transport: Transport,
     session: Option<Session>,
     names: ListNames,
+    version: Mutex<Option<String>>,
+    read_only: bool,
 }
 
 /// Whether a question makes sense without being signed in.
@@ -50,7 +55,8 @@ impl Client {
     pub fn new(options: Options, host: Arc<dyn Host>) -> Result<Self, BuildError> {
         let session = options.account.as_ref().map(|account| Session::new(account, &options)).transpose()?;
         let transport = Transport::new(&options, host)?;
-        Ok(Self(Arc::new(Inner { transport, session, names: ListNames::default() })))
+        let (read_only, version) = (options.read_only, Mutex::default());
+        Ok(Self(Arc::new(Inner { transport, session, names: ListNames::default(), version, read_only })))
     }
 
     pub fn has_account(&self) -> bool {
@@ -178,7 +184,15 @@ impl Client {
 
     /// The server's version.
     pub async fn config(&self) -> Result<ServerConfig, Error> {
-        self.ask(&Ask::get(Endpoint::Config, &["config"]), Needs::Nothing, |reply| wire::decode(&reply.body)).await
+        let ask = Ask::get(Endpoint::Config, &["config"]);
+        let config: ServerConfig = self.ask(&ask, Needs::Nothing, |reply| wire::decode(&reply.body)).await?;
+        *self.0.version.lock().unwrap_or_else(PoisonError::into_inner) = Some(config.server_version.clone());
+        Ok(config)
+    }
+
+    /// The instance's version as this process was told it last.
+    pub fn version(&self) -> Option<String> {
+        self.0.version.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What the server counts itself. It counts anew every 4 hours for each address, so
@@ -234,6 +248,18 @@ impl Client {
     /// Who we are signed in as.
     pub async fn me(&self) -> Result<Me, Error> {
         self.ask(&Ask::get(Endpoint::UsersMe, &["users", "me"]), Needs::Account, |reply| wire::me(&reply.body)).await
+    }
+
+    /// What a script asks: the status and the body, whatever the status, as long as it
+    /// is PeerTube that answers.
+    pub async fn call(&self, method: Method, path: &Path, body: Option<&Value>) -> Result<(u16, Value), Error> {
+        if method.is_write() && self.0.read_only {
+            return Err(self.0.transport.error(Endpoint::Script, Cause::ReadOnly));
+        }
+        let segments: Vec<&str> = path.segments().collect();
+        let mut ask = Ask::get(Endpoint::Script, &segments);
+        ask.free = Some(Free { method, query: path.query(), body });
+        self.ask(&ask, Needs::Account, |reply| Ok((reply.status(), wire::anything(&reply.body)?))).await
     }
 
     async fn ask<T>(&self, ask: &Ask<'_>, needs: Needs, read: impl Fn(&Reply) -> Result<T, Cause>) -> Result<T, Error> {

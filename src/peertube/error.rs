@@ -24,6 +24,8 @@ pub enum Endpoint {
     UsersMeNotifications,
     UsersToken,
     OauthClientsLocal,
+    /// Whatever a script asks.
+    Script,
 }
 
 impl Endpoint {
@@ -44,6 +46,7 @@ impl Endpoint {
             Self::UsersMeNotifications => "users_me_notifications",
             Self::UsersToken => "users_token",
             Self::OauthClientsLocal => "oauth_clients_local",
+            Self::Script => "script",
         }
     }
 }
@@ -95,7 +98,8 @@ impl Error {
             | Cause::NoDate
             | Cause::OtherStates
             | Cause::SignInRefused { .. }
-            | Cause::BadUuid => false,
+            | Cause::BadUuid
+            | Cause::ReadOnly => false,
         }
     }
 
@@ -137,7 +141,7 @@ impl Error {
             | Cause::Redirect { .. }
             | Cause::NotJson { .. } => Some(false),
             Cause::SignInRefused { asked, .. } => asked.then_some(true),
-            Cause::Paused { .. } | Cause::Tokens { .. } | Cause::BadUuid => None,
+            Cause::Paused { .. } | Cause::Tokens { .. } | Cause::BadUuid | Cause::ReadOnly => None,
         }
     }
 
@@ -208,6 +212,8 @@ pub enum Cause {
     Tokens { source: HostError },
     #[error("not asked: what was given is no video's uuid")]
     BadUuid,
+    #[error("not asked: the instance is read_only; set `read_only = false` for it to allow writes")]
+    ReadOnly,
 }
 
 impl Cause {
@@ -223,7 +229,7 @@ impl Cause {
             Self::TooLarge { .. } | Self::Shape { .. } | Self::NoDate | Self::OtherStates => "decode".into(),
             Self::Paused { .. } => "paused".into(),
             Self::SignInRefused { .. } => "refused".into(),
-            Self::Tokens { .. } | Self::BadUuid => "local".into(),
+            Self::Tokens { .. } | Self::BadUuid | Self::ReadOnly => "local".into(),
         }
     }
 

@@ -28,10 +28,13 @@ pub struct Options {
     /// The tokens that the host gives are another's, so they are used as they are and
     /// never renewed; and where they don't serve, one sign-in by password has to do.
     pub is_visit: bool,
+    /// Nothing but questions and sign-ins is sent.
+    pub read_only: bool,
 }
 
 impl Options {
-    /// Options with their defaults: anonymous, 15 s, 8 MiB, back-off from 2 s to a minute.
+    /// Options with their defaults: anonymous, 15 s, 8 MiB, back-off from 2 s to a minute,
+    /// nothing written.
     pub fn new(origin: Origin, url: Url) -> Self {
         Self {
             origin,
@@ -42,6 +45,7 @@ impl Options {
             max_body: 8 << 20,
             backoff: Backoff::default(),
             is_visit: false,
+            read_only: true,
         }
     }
 }

@@ -13,6 +13,7 @@ use reqwest::header::{
 };
 use reqwest::{RequestBuilder, Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
 use tokio::time::Instant;
 use url::Url;
 
@@ -23,10 +24,14 @@ use super::options::Options;
 use super::pace::Pace;
 use super::target::Target;
 use super::wire;
+use crate::core::call::Method;
 use crate::core::text::clean;
 
 /// An error's body is a few hundred bytes.
 const LONGEST_PROBLEM: usize = 64 << 10;
+
+/// What a script is given at once must fit into its memory several times over.
+const LONGEST_FREE: usize = 2 << 20;
 
 /// A question.
 pub(super) struct Ask<'a> {
@@ -37,15 +42,34 @@ pub(super) struct Ask<'a> {
     /// Makes it a POST.
     pub(super) form: Option<&'a [(&'static str, SecretString)]>,
     pub(super) one_time_code: Option<SecretString>,
+    /// A script asks in its own words.
+    pub(super) free: Option<Free<'a>>,
+}
+
+/// What a script asks, and whose every answer of PeerTube's own is one to it.
+pub(super) struct Free<'a> {
+    pub(super) method: Method,
+    pub(super) query: Option<&'a str>,
+    pub(super) body: Option<&'a Value>,
 }
 
 impl<'a> Ask<'a> {
     pub(super) fn get(endpoint: Endpoint, path: &'a [&'a str]) -> Self {
-        Self { endpoint, path, query: Vec::new(), form: None, one_time_code: None }
+        Self { endpoint, path, query: Vec::new(), form: None, one_time_code: None, free: None }
+    }
+
+    /// Whether it changes nothing, so that it may be sent twice.
+    fn is_get(&self) -> bool {
+        self.form.is_none() && self.free.as_ref().is_none_or(|free| free.method == Method::Get)
+    }
+
+    /// Whether its answer is kept for the next time.
+    fn is_cached(&self) -> bool {
+        self.form.is_none() && self.free.is_none() && self.endpoint != Endpoint::OauthClientsLocal
     }
 }
 
-/// An answer of 2xx in JSON.
+/// An answer of 2xx in JSON, or to a script any of PeerTube's own.
 pub(super) struct Reply {
     pub(super) body: Arc<[u8]>,
     status: StatusCode,
@@ -59,6 +83,10 @@ impl Reply {
     /// compared with times that the server wrote; HTTP demands the header.
     pub(super) fn date(&self) -> Result<Timestamp, Cause> {
         self.date.ok_or(Cause::NoDate)
+    }
+
+    pub(super) fn status(&self) -> u16 {
+        self.status.as_u16()
     }
 }
 
@@ -138,10 +166,10 @@ impl Transport {
 
     async fn exchange(&self, ask: &Ask<'_>, token: Option<&SecretString>) -> Result<Reply, Cause> {
         let address = self.address(ask);
-        let kept = if ask.form.is_none() { self.cache().get(address.as_str()) } else { None };
+        let kept = if ask.is_cached() { self.cache().get(address.as_str()) } else { None };
         let mut sent = self.request(ask, &address, token, kept.as_ref()).send().await;
         if let Err(error) = &sent
-            && ask.form.is_none()
+            && ask.is_get()
             && died_unanswered(error)
         {
             // A pooled connection that the server had closed already: a GET may be repeated.
@@ -160,6 +188,10 @@ impl Transport {
             status if status.is_redirection() && status != StatusCode::NOT_MODIFIED => {
                 Err(Cause::Redirect { status: status.as_u16(), to: redirect_host(&address, response.headers()) })
             }
+            _ if ask.free.is_some() => {
+                let body = any_answer(response, self.max_body.min(LONGEST_FREE)).await?.into();
+                Ok(Reply { body, status, date, tag: None })
+            }
             status if !status.is_success() => Err(refusal(response).await),
             status if !is_json(response.headers()) => {
                 Err(Cause::NotJson { status: status.as_u16(), content_type: content_type(response.headers()) })
@@ -176,8 +208,7 @@ impl Transport {
     /// way must be, or it would stay with us as long as the right one does not change.
     fn keep(&self, ask: &Ask<'_>, reply: &Reply) {
         if let Some(tag) = &reply.tag
-            && ask.form.is_none()
-            && ask.endpoint != Endpoint::OauthClientsLocal
+            && ask.is_cached()
         {
             self.cache().put(self.address(ask).as_str(), tag, &reply.body);
         }
@@ -191,6 +222,9 @@ impl Transport {
         if !ask.query.is_empty() {
             address.query_pairs_mut().extend_pairs(&ask.query);
         }
+        if let Some(query) = ask.free.as_ref().and_then(|free| free.query) {
+            address.set_query(Some(query));
+        }
         address
     }
 
@@ -202,12 +236,13 @@ impl Transport {
         kept: Option<&Kept>,
     ) -> RequestBuilder {
         let http = &self.target.http;
-        let mut request = match ask.form {
-            None => http.get(address.clone()),
-            Some(form) => {
+        let mut request = match (ask.form, &ask.free) {
+            (Some(form), _) => {
                 let fields: Vec<_> = form.iter().map(|(name, value)| (name, value.expose_secret())).collect();
                 http.post(address.clone()).form(&fields)
             }
+            (None, Some(free)) => free_request(http, address, free),
+            (None, None) => http.get(address.clone()),
         };
         request = request.header(HOST, self.target.host.clone());
         if let Some(token) = token {
@@ -224,6 +259,20 @@ impl Transport {
 
     fn cache(&self) -> MutexGuard<'_, Cache> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn free_request(http: &reqwest::Client, address: &Url, free: &Free<'_>) -> RequestBuilder {
+    let method = match free.method {
+        Method::Get => reqwest::Method::GET,
+        Method::Post => reqwest::Method::POST,
+        Method::Put => reqwest::Method::PUT,
+        Method::Delete => reqwest::Method::DELETE,
+    };
+    let request = http.request(method, address.clone());
+    match free.body {
+        Some(body) => request.header(CONTENT_TYPE, "application/json").body(body.to_string()),
+        None => request,
     }
 }
 
@@ -305,6 +354,30 @@ async fn refusal(response: Response) -> Cause {
     }
 }
 
+/// The body of any answer that is PeerTube's own, be it nothing. A token that is not
+/// accepted is none, for it is to be renewed.
+async fn any_answer(response: Response, most: usize) -> Result<Vec<u8>, Cause> {
+    let status = response.status();
+    let is_blank = status == StatusCode::NO_CONTENT || response.content_length() == Some(0);
+    match is_json(response.headers()) {
+        true => {}
+        false if status.is_success() && is_blank => return Ok(Vec::new()),
+        false if status.is_success() => {
+            let content_type = content_type(response.headers());
+            return Err(Cause::NotJson { status: status.as_u16(), content_type });
+        }
+        false => return Err(Cause::Status { status: status.as_u16(), told: Told::Foreign }),
+    }
+    let body = whole_body(response, most).await?;
+    if status == StatusCode::UNAUTHORIZED {
+        let refused = Cause::Status { status: status.as_u16(), told: wire::problem(&body).unwrap_or(Told::Foreign) };
+        if refused.is_invalid_token() {
+            return Err(refused);
+        }
+    }
+    Ok(body)
+}
+
 fn header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
@@ -326,7 +399,7 @@ fn redirect_host(address: &Url, headers: &HeaderMap) -> String {
     }
 }
 
-fn http_date(headers: &HeaderMap, name: HeaderName) -> Option<Timestamp> {
+pub(crate) fn http_date(headers: &HeaderMap, name: HeaderName) -> Option<Timestamp> {
     header(headers, name).and_then(parse_date)
 }
 
@@ -335,7 +408,7 @@ fn parse_date(text: &str) -> Option<Timestamp> {
 }
 
 /// Seconds, or a date that is compared with the server's own clock.
-fn retry_after(headers: &HeaderMap, date: Option<Timestamp>) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap, date: Option<Timestamp>) -> Option<Duration> {
     let text = header(headers, RETRY_AFTER)?.trim();
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));

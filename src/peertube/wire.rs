@@ -11,6 +11,7 @@ mod videos;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 pub(super) use jobs::jobs;
 pub(super) use moderation::moderation;
@@ -56,6 +57,11 @@ pub(super) fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, Cause> {
         };
         Cause::Shape { reason: what, cut: error.is_eof() }
     })
+}
+
+/// A body whatever it holds; nothing is null.
+pub(super) fn anything(body: &[u8]) -> Result<Value, Cause> {
+    if body.is_empty() { Ok(Value::Null) } else { decode(body) }
 }
 
 pub(super) fn me(body: &[u8]) -> Result<Me, Cause> {

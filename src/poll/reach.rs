@@ -6,13 +6,12 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
 
 use super::{Instance, Ran};
-use crate::core::event::{Event, EventKind};
 use crate::core::memory::Documents;
 use crate::core::moderation::Kind;
 use crate::core::poll::PollKind;
+use crate::core::server_told::{FirstLook, Told};
 use crate::core::text::clean;
 use crate::peertube::{Error, SignIn};
 
@@ -137,8 +136,7 @@ impl Instance {
                 after.missed = 0;
                 after.first_missed = None;
                 if let Some(since) = after.server.down_since.take() {
-                    let data = json!({ "down_seconds": now.duration_since(since).as_millis().max(0) as f64 / 1000.0 });
-                    events.push(self.server_event(EventKind::InstanceUp, now, data));
+                    events.push(Told::Up { down_since: since }.to_event(&self.origin, now));
                 }
                 after.server.up_since.get_or_insert(now);
             }
@@ -151,9 +149,8 @@ impl Instance {
                 if after.missed >= self.down_after && after.server.down_since.is_none() {
                     after.server.down_since = Some(since);
                     after.server.up_since = None;
-                    let text = error.map(ToString::to_string).unwrap_or_default();
-                    let data = json!({ "error": clean(&text, 500), "since": since });
-                    events.push(self.server_event(EventKind::InstanceDown, now, data));
+                    let error = error.map(ToString::to_string).unwrap_or_default();
+                    events.push(Told::Down { error, since }.to_event(&self.origin, now));
                 }
             }
             None => {}
@@ -163,16 +160,16 @@ impl Instance {
         let is_let_in = matches!(self.client.state(), SignIn::SignedIn { .. });
         if after.server.refused != code && (code.is_some() || is_let_in) {
             if let Some(refusal) = refusal {
-                let data = json!({ "code": clean(&refusal.code, 64), "error": clean(&refusal.message, 500) });
-                events.push(self.server_event(EventKind::AuthFailed, now, data));
+                let told = Told::AuthFailed { code: refusal.code, error: refusal.message };
+                events.push(told.to_event(&self.origin, now));
             }
             after.server.refused = code;
         }
         if !after.server.first_look_told
-            && let Some(data) = self.first_look(&mut after)
+            && let Some(look) = self.first_look(&mut after)
         {
             after.server.first_look_told = true;
-            events.push(Event::new(&self.origin, EventKind::InstanceFirstLook, "first look", None, now, data));
+            events.push(Told::FirstLook(look).to_event(&self.origin, now));
         }
         self.commit(PollKind::Config, &memory.to_documents(), &after.to_documents(), Vec::new(), events).await?;
         self.vitals.set_down(after.down_since().is_some());
@@ -181,7 +178,7 @@ impl Instance {
     }
 
     /// What was so before, once every poll that may look has looked, or has had time to.
-    fn first_look(&self, memory: &mut ReachMemory) -> Option<Map<String, Value>> {
+    fn first_look(&self, memory: &mut ReachMemory) -> Option<FirstLook> {
         let memory_of_videos = self.videos.try_lock().ok()?;
         let videos = memory_of_videos.first_look()?;
         let moderation = self.moderation.try_lock().ok()?;
@@ -197,20 +194,14 @@ impl Instance {
         let has_no_runners = self.works().has_no_runners;
         let at_runners = if has_no_runners { Some(0) } else { runners.memory.stuck_at_first() };
         let jobs_stuck = jobs.stuck_at_first().zip(at_runners).map(|(own, at_runners)| own + at_runners);
-        let data = json!({
-            "videos": videos.videos,
-            "videos_failed": videos.failed,
-            "videos_not_ready": videos.passing,
-            "abuses_pending": moderation.memory.pending(Kind::Abuse),
-            "registrations_pending": moderation.memory.pending(Kind::Registration),
-            "videos_stuck": self.work().map(|work| memory_of_videos.stuck(&work)),
-            "jobs_stuck": jobs_stuck,
-        });
-        data.as_object().cloned()
-    }
-
-    pub(super) fn server_event(&self, kind: EventKind, at: Timestamp, data: Value) -> Event {
-        let data: Map<String, Value> = data.as_object().cloned().unwrap_or_default();
-        Event::new(&self.origin, kind, "server", None, at, data)
+        Some(FirstLook {
+            videos: videos.videos,
+            videos_failed: videos.failed,
+            videos_not_ready: videos.passing,
+            videos_stuck: self.work().map(|work| memory_of_videos.stuck(&work)),
+            jobs_stuck,
+            abuses_pending: moderation.memory.pending(Kind::Abuse),
+            registrations_pending: moderation.memory.pending(Kind::Registration),
+        })
     }
 }

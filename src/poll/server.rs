@@ -4,13 +4,12 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use super::Instance;
 use super::updates::Freshness;
-use crate::core::event::EventKind;
 use crate::core::memory::Documents;
 use crate::core::poll::PollKind;
+use crate::core::server_told::Told;
 use crate::core::text::clean;
 use crate::core::updates;
 
@@ -63,8 +62,8 @@ impl Instance {
         let mut events = Vec::new();
         let now = Timestamp::now();
         if let Some(previous) = memory.version().filter(|previous| *previous != version) {
-            let data = json!({ "previous_version": previous, "version": version });
-            events.push(self.server_event(EventKind::InstanceVersionChanged, now, data));
+            let told = Told::VersionChanged { previous: previous.to_owned(), version: version.clone() };
+            events.push(told.to_event(&self.origin, now));
         }
         after.version.version = Some(version.clone());
         let (told, view) = after.take_in(&version, found);

@@ -78,3 +78,5 @@ fn next_after(when: &When, phase: f64, now: Timestamp) -> Timestamp {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod years;

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use sqlx::sqlite::SqliteConnection;
 
+use super::outbox::{Admitted, Claim, write_claims};
 use super::{Store, StoreError};
 use crate::core::event::Event;
 use crate::core::memory::Change;
@@ -19,29 +20,41 @@ pub struct Commit {
     /// Fingerprints of the jobs told now, and when they were settled.
     pub settled: Vec<(i64, Timestamp)>,
     pub events: Vec<Event>,
+    /// Which rules act on these.
+    pub claims: Vec<Claim>,
+}
+
+/// What came of a commit.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Committed {
+    /// The events that were new, in their order; only those are to be told.
+    pub told: Vec<Event>,
+    pub admitted: Vec<Admitted>,
 }
 
 impl Store {
-    /// Returns the events that were new, in their order; only those are to be told.
     /// An event whose id is there already is ignored. Must be awaited to its end: of
     /// a call that was dropped nobody knows whether it was stored.
-    pub async fn commit(&self, commit: &Commit) -> Result<Vec<Event>, StoreError> {
+    pub async fn commit(&self, commit: &Commit) -> Result<Committed, StoreError> {
         if commit.changes.is_empty() && commit.settled.is_empty() && commit.events.is_empty() {
             self.still_there(DOING)?;
-            return Ok(Vec::new());
+            return Ok(Committed::default());
         }
         let failed = |e| self.sql(DOING, e);
         let mut transaction = self.begin(DOING).await?;
         let instance = self.instance_id(&mut transaction, &commit.instance, DOING).await?;
         let new = write_events(&mut transaction, &commit.events).await.map_err(failed)?;
+        let admitted = write_claims(&mut transaction, &commit.events, &new, &commit.claims).await.map_err(failed)?;
         write_settled(&mut transaction, instance, &commit.settled).await.map_err(failed)?;
         write_memory(&mut transaction, instance, commit.poll, &commit.changes).await.map_err(failed)?;
         self.finish(DOING, transaction).await?;
-        Ok(new)
+        let told = commit.events.iter().zip(new).filter(|(_, new)| *new).map(|(event, _)| event.clone());
+        Ok(Committed { told: told.collect(), admitted })
     }
 }
 
-async fn write_events(connection: &mut SqliteConnection, events: &[Event]) -> sqlx::Result<Vec<Event>> {
+/// Which of them were new.
+pub(super) async fn write_events(connection: &mut SqliteConnection, events: &[Event]) -> sqlx::Result<Vec<bool>> {
     if events.is_empty() {
         return Ok(Vec::new());
     }
@@ -60,16 +73,14 @@ async fn write_events(connection: &mut SqliteConnection, events: &[Event]) -> sq
         .bind(seq)
         .bind(&event.id)
         .bind(event.instance())
-        .bind(event.kind.as_str())
+        .bind(event.type_name())
         .bind(event.subject.as_deref())
         .bind(event.time.as_millisecond())
         .bind(recorded_at)
         .bind(event.to_json().to_string())
         .execute(&mut *connection)
         .await?;
-        if done.rows_affected() > 0 {
-            new.push(event.clone());
-        }
+        new.push(done.rows_affected() > 0);
     }
     Ok(new)
 }

@@ -56,7 +56,9 @@ impl Store {
             let rows = self.page(&filter).await?;
             let Some(last) = rows.last() else { return Ok(Vec::new()) };
             filter.after_seq = last.0;
-            let events: Vec<_> = rows.into_iter().filter_map(stored).collect::<Result<_, _>>()?;
+            let is_wanted = |kind: &str| filter.kinds.as_ref().is_none_or(|globs| globs.matches(kind));
+            let wanted = rows.into_iter().filter(|(_, _, kind, ..)| is_wanted(kind));
+            let events: Vec<_> = wanted.filter_map(stored).collect::<Result<_, _>>()?;
             if !events.is_empty() {
                 return Ok(events);
             }
@@ -79,6 +81,34 @@ impl Store {
             *failed.entry(job_type.to_owned()).or_default() += 1;
         }
         Ok(failed)
+    }
+
+    /// The newest event of matching types, on an instance that is meant.
+    pub async fn newest_event(
+        &self,
+        kinds: &Globs,
+        is_meant: impl Fn(&str) -> bool + Send,
+    ) -> Result<Option<Event>, StoreError> {
+        let rows: Vec<Row> =
+            sqlx::query_as("SELECT seq, id, type, subject, time, body FROM events ORDER BY seq DESC LIMIT 10000")
+                .fetch_all(&self.readers)
+                .await
+                .map_err(|e| self.sql(DOING, e))?;
+        let mut events = rows.into_iter().filter(|(_, _, kind, ..)| kinds.matches(kind)).filter_map(stored);
+        let is_wanted = |stored: &Result<StoredEvent, StoreError>| {
+            stored.as_ref().map_or(true, |stored| is_meant(stored.event.instance()))
+        };
+        Ok(events.find(is_wanted).transpose()?.map(|stored| stored.event))
+    }
+
+    /// When an event was written down.
+    pub async fn recorded_at(&self, seq: i64) -> Result<Option<Timestamp>, StoreError> {
+        let at: Option<i64> = sqlx::query_scalar("SELECT recorded_at FROM events WHERE seq = $1")
+            .bind(seq)
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(|e| self.sql(DOING, e))?;
+        Ok(at.and_then(|at| Timestamp::from_millisecond(at).ok()))
     }
 
     /// The place of the newest event; 0 without any. Who follows begins here.
@@ -111,13 +141,18 @@ impl Store {
             query.push(" AND instance = ").push_bind(instance);
         }
         if let Some(globs) = &filter.kinds {
-            let kinds: Vec<_> = EventKind::ALL.into_iter().filter(|kind| globs.matches(kind.as_str())).collect();
+            let kinds: Vec<_> = EventKind::ALL.into_iter().filter(|kind| kind.can_match(globs)).collect();
             if kinds.is_empty() {
                 return Ok(Vec::new());
             }
-            let mut list = query.push(" AND type IN (").separated(", ");
-            for kind in kinds {
+            let mut list = query.push(" AND (type IN (").separated(", ");
+            for kind in &kinds {
                 list.push_bind(kind.as_str());
+            }
+            query.push(")");
+            if kinds.contains(&EventKind::Custom) {
+                // Which of them match is seen row by row.
+                query.push(" OR type LIKE 'custom.%'");
             }
             query.push(")");
         }
@@ -126,11 +161,14 @@ impl Store {
     }
 }
 
-fn stored((seq, id, kind, subject, time, body): Row) -> Option<Result<StoredEvent, StoreError>> {
-    let kind = EventKind::parse(&kind)?;
+fn stored((seq, id, name, subject, time, body): Row) -> Option<Result<StoredEvent, StoreError>> {
+    let kind = EventKind::parse(&name)?;
     let event = parse_body(&body).zip(Timestamp::from_millisecond(time).ok());
     Some(match event {
-        Some(((source, data), time)) => Ok(StoredEvent { seq, event: Event { id, source, kind, subject, time, data } }),
+        Some(((source, data), time)) => {
+            let custom = (kind == EventKind::Custom).then_some(name);
+            Ok(StoredEvent { seq, event: Event { id, source, kind, custom, subject, time, data } })
+        }
         None => Err(StoreError::Unreadable { what: format!("event {id}") }),
     })
 }

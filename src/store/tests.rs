@@ -27,6 +27,7 @@ fn poll(number: usize) -> Commit {
         changes: vec![Change { key: "polls".into(), value: Some(number.to_string()) }],
         settled: vec![(number as i64, Timestamp::now())],
         events: vec![event(2 * number), event(2 * number + 1)],
+        claims: Vec::new(),
     }
 }
 
@@ -78,7 +79,7 @@ async fn a_power_cut_at_any_byte_leaves_whole_polls_and_the_next_ones_tell_the_r
         let survivor = daemon(&copy).await;
         let known = assert_whole(&survivor).await;
         for number in known + 1..=12 {
-            assert_eq!(survivor.commit(&poll(number)).await.unwrap().len(), 2);
+            assert_eq!(survivor.commit(&poll(number)).await.unwrap().told.len(), 2);
         }
         assert_eq!(assert_whole(&survivor).await, 12);
         seen.push(known);
@@ -103,7 +104,7 @@ async fn a_commit_that_fails_at_its_end_leaves_nothing_of_its_beginning() {
     assert_eq!(assert_whole(&store).await, 1);
 
     pool.execute("DROP TRIGGER refuse").await.unwrap();
-    assert_eq!(store.commit(&poll(2)).await.unwrap(), [event(4), event(5)]);
+    assert_eq!(store.commit(&poll(2)).await.unwrap().told, [event(4), event(5)]);
     assert_eq!(assert_whole(&store).await, 2);
 }
 
@@ -196,7 +197,11 @@ async fn no_prune_takes_more_than_a_batch_at_once_and_numbers_are_never_given_ag
     assert_eq!(told(&store).await.len(), 20);
     pool.execute("DELETE FROM deleted").await.unwrap();
     let pruned = store.prune(later, later).await.unwrap();
-    assert_eq!(pruned, Pruned { events: 20, settled: 0 }, "nothing was settled that is eight days younger");
+    assert_eq!(
+        pruned,
+        Pruned { events: 20, settled: 0, dead_letters: 0 },
+        "nothing was settled that is eight days younger"
+    );
 
     let before = store.last_seq().await.unwrap();
     store.commit(&poll(2)).await.unwrap();

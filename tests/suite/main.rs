@@ -8,6 +8,7 @@ mod exposition;
 mod metrics;
 mod peertube;
 mod prometheus;
+mod rules;
 mod runners;
 mod store;
 mod systemd;

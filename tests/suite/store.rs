@@ -68,7 +68,14 @@ fn event(kind: EventKind, what: &str) -> Event {
 }
 
 fn commit(events: Vec<Event>) -> Commit {
-    Commit { instance: "main".into(), poll: PollKind::Jobs, changes: Vec::new(), settled: Vec::new(), events }
+    Commit {
+        instance: "main".into(),
+        poll: PollKind::Jobs,
+        changes: Vec::new(),
+        settled: Vec::new(),
+        events,
+        claims: Vec::new(),
+    }
 }
 
 fn remember(key: &str, value: Option<&str>) -> Change {
@@ -97,7 +104,7 @@ async fn what_is_committed_is_there_after_a_restart() {
         settled: vec![(i64::MIN, at), (7, at)],
         ..commit(vec![failed.clone()])
     };
-    assert_eq!(store.commit(&first).await.unwrap(), std::slice::from_ref(&failed));
+    assert_eq!(store.commit(&first).await.unwrap().told, std::slice::from_ref(&failed));
     let second = Commit { changes: vec![remember("a", Some("3")), remember("b", None)], ..commit(Vec::new()) };
     store.commit(&second).await.unwrap();
     store.close().await.unwrap();
@@ -117,9 +124,9 @@ async fn an_event_told_before_is_not_new_and_keeps_its_place() {
     let home = Home::new();
     let store = home.daemon().await;
     let [a, b, c] = ["a", "b", "c"].map(|what| event(EventKind::JobFailed, what));
-    assert_eq!(store.commit(&commit(vec![a.clone(), b.clone()])).await.unwrap(), [a.clone(), b.clone()]);
+    assert_eq!(store.commit(&commit(vec![a.clone(), b.clone()])).await.unwrap().told, [a.clone(), b.clone()]);
     let again = commit(vec![b.clone(), c.clone(), c.clone(), a.clone()]);
-    assert_eq!(store.commit(&again).await.unwrap(), std::slice::from_ref(&c));
+    assert_eq!(store.commit(&again).await.unwrap().told, std::slice::from_ref(&c));
     assert_eq!(told(&store).await, [a, b, c]);
 }
 
@@ -275,12 +282,16 @@ async fn old_events_and_settled_jobs_go_and_younger_ones_stay() {
     store.commit(&again).await.unwrap();
 
     let pruned = store.prune(now - 1.hour(), now - 1.hour()).await.unwrap();
-    assert_eq!(pruned, Pruned { events: 0, settled: 1199 }, "events just recorded are young, whenever they happened");
+    assert_eq!(
+        pruned,
+        Pruned { events: 0, settled: 1199, dead_letters: 0 },
+        "events just recorded are young, whenever they happened"
+    );
     let mut settled = store.settled("main").await.unwrap();
     settled.sort_unstable();
     assert_eq!(settled, [-2, -1, 3], "none goes that is less than eight days older than the youngest");
     let pruned = store.prune(Timestamp::now() + 1.second(), now - 1.hour()).await.unwrap();
-    assert_eq!(pruned, Pruned { events: 5, settled: 0 });
+    assert_eq!(pruned, Pruned { events: 5, settled: 0, dead_letters: 0 });
     assert_eq!(told(&store).await, []);
 }
 
@@ -305,7 +316,7 @@ async fn a_state_deleted_or_replaced_while_it_runs_is_told_instead_of_written_in
     // Back in its place, it goes on, and what was refused is still new.
     fs::rename(&aside, &home.path).unwrap();
     let second = event(EventKind::JobFailed, "2");
-    assert_eq!(store.commit(&commit(vec![second.clone()])).await.unwrap(), [second]);
+    assert_eq!(store.commit(&commit(vec![second.clone()])).await.unwrap().told, [second]);
     assert_eq!(told(&store).await.len(), 2);
 }
 
@@ -452,6 +463,6 @@ async fn a_daemon_killed_at_any_instant_neither_loses_nor_repeats() {
         assert!(polls >= last, "{last} was reported, {polls} are there");
         let expected: Vec<_> = (1..=polls).map(|n| event(EventKind::JobFailed, &n.to_string())).collect();
         assert_eq!(told(&store).await, expected);
-        assert_eq!(store.commit(&numbered(polls)).await.unwrap(), [], "told before the end, not told again");
+        assert_eq!(store.commit(&numbered(polls)).await.unwrap().told, [], "told before the end, not told again");
     }
 }

@@ -56,6 +56,9 @@ pub struct Account {
     pub standing: Standing,
     /// In base 32, as authenticator apps take it.
     pub totp_secret: Option<String>,
+    /// In bytes; -1 is without end.
+    pub video_quota: i64,
+    pub video_quota_used: u64,
 }
 
 /// How long tokens live.
@@ -134,6 +137,8 @@ impl Accounts {
             role,
             standing: Standing::Active,
             totp_secret: None,
+            video_quota: -1,
+            video_quota_used: 0,
         })
     }
 

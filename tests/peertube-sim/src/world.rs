@@ -115,7 +115,7 @@ impl World {
         self.videos.end_live(&mut self.jobs, uuid);
     }
 
-    /// Transcodes a video that is published already, which takes it off the public
+    /// Transcodes a video that is published or has failed already, which takes it off the public
     /// list for a while unless it does not wait for its transcoding.
     pub fn transcode_again(&mut self, uuid: &str) {
         self.videos.transcode_again(&mut self.jobs, uuid);

@@ -7,8 +7,24 @@ use tubewarden::config::Secrets;
 
 use super::{files, load, loaded, refused};
 
+const RULES: &str = "# e.g. [[rule]]\n";
+
+/// All but rules and schedules, of which none is there by default.
 fn example() -> String {
+    let (before, _) = whole().split_once(RULES).map(|(before, after)| (before.to_owned(), after.to_owned())).unwrap();
+    before
+}
+
+fn whole() -> String {
     fs::read_to_string("config.example.toml").unwrap()
+}
+
+/// The rules and schedules that it shows, as they would be written.
+fn rules() -> String {
+    let whole = whole();
+    let (_, rules) = whole.split_once(RULES).unwrap();
+    let lines = rules.lines().map(|line| line.strip_prefix("# e.g. ").unwrap_or(line));
+    format!("[[rule]]\n{}", lines.collect::<Vec<_>>().join("\n"))
 }
 
 /// The line without what comments out a key: `#key` is a default, `# e.g. key` has none.
@@ -56,7 +72,7 @@ fn what_it_shows_as_an_example_is_right_too() {
 /// with all that are known in its place.
 #[test]
 fn every_key_that_there_is_stands_in_it() {
-    let example = example();
+    let example = whole();
     let mut seen = 0;
     for place in ["", "server", "state", "log", "poll", "jobs", "videos", "[instance]", "instance.poll"] {
         let header = match place {
@@ -85,4 +101,36 @@ fn every_key_that_there_is_stands_in_it() {
         }
     }
     assert!(seen > 30, "only {seen} keys were asked for");
+}
+
+#[test]
+fn the_rules_and_schedules_that_it_shows_are_right() {
+    let text = format!("[[instance]]\nname = 'main'\nurl = 'https://x'\n{}", rules());
+    let files = files(&[("config.toml", &text), ("rules/retranscode.rhai", "log.info(\"again\");")]);
+    let config = load(&files, Secrets::Skip).unwrap();
+    assert_eq!((config.rules.len(), config.schedules.len()), (3, 1));
+}
+
+#[test]
+fn every_key_of_rules_and_schedules_stands_in_it() {
+    let shown = rules();
+    let mut seen = 0;
+    for (header, prefix) in [
+        ("[[rule]]", ""),
+        ("[[schedule]]", ""),
+        ("[[rule]]\n[rule.webhook]", "webhook."),
+        ("[[rule]]\n[rule.exec]", "exec."),
+        ("[[rule]]\n[rule.script]", "script."),
+    ] {
+        let told = refused(&files(&[("config.toml", &format!("{header}\nzzzzzzzzzzzz = 1\n"))]));
+        let known = told.iter().find_map(|line| line.split_once("unknown key; known here: ")).unwrap().1;
+        for key in known.split(", ") {
+            let stands = shown.lines().map(|line| line.rsplit("e.g. ").next().unwrap()).any(|line| {
+                [format!("{prefix}{key} = "), format!("{prefix}{key}.")].iter().any(|start| line.starts_with(start))
+            });
+            assert!(stands, "{prefix}{key} is not in config.example.toml");
+            seen += 1;
+        }
+    }
+    assert!(seen > 40, "only {seen} keys were asked for");
 }

@@ -69,7 +69,7 @@ async fn each_account_is_asked_what_it_may_and_signs_in_once() {
         ("two-factor", account("guarded", &format!("totp_secret = \"{TOTP}\"\n"))),
     ];
     let instances = watched.each_ref().map(|(name, account)| instance(name, &sim.url(), account));
-    let home = Home::new(&(by_hand() + &instances.concat()));
+    let home = Home::new(&(by_hand() + &*instances.concat()));
     let watch = Watch::ready(&home).await;
     let names = watched.each_ref().map(|(name, _)| *name);
     for _ in 0..10 {
@@ -118,7 +118,7 @@ async fn watched_as(role: Role, rights_last: Option<Duration>) -> (Sim, Watch, H
     world.accounts.add("warden", "warden-password", role);
     world.upload(NewVideo::named("holidays").without_transcoding());
     let sim = Sim::serve(world).await.unwrap();
-    let home = Home::new(&(by_hand() + &instance("main", &sim.url(), &account("warden", ""))));
+    let home = Home::new(&(by_hand() + &*instance("main", &sim.url(), &account("warden", ""))));
     let watch = Watch::start_with(&home, Options { rights_last, ..Options::default() }).await.once_ready().await;
     (sim, watch, home)
 }
@@ -234,7 +234,7 @@ async fn a_refused_sign_in_is_told_once_and_not_tried_again_at_once() {
     let wrong = "username = \"root\"\npassword = \"not-it\"\n";
     let watched = [("wrong", wrong.to_owned()), ("no-code", account("guarded", ""))];
     let instances = watched.each_ref().map(|(name, account)| instance(name, &sim.url(), account));
-    let home = Home::new(&(by_hand() + &instances.concat()));
+    let home = Home::new(&(by_hand() + &*instances.concat()));
     let watch = Watch::ready(&home).await;
     for _ in 0..10 {
         watch.poll_each(&["wrong", "no-code"], &PollKind::ALL).await;

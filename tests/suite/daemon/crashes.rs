@@ -21,7 +21,7 @@ async fn stopped_and_killed_in_the_middle_of_polls_each_job_is_told_once() {
     let sim = Arc::new(Sim::serve(truth::busy(7)).await.unwrap());
     let home = Home::new("");
     let watched = instance("main", &sim.url(), ROOT);
-    home.configure("127.0.0.1:0", &(by_hand() + &watched));
+    home.configure("127.0.0.1:0", &(by_hand() + &*watched));
     let first_poll = sim.with(|world| world.now());
     Watch::ready(&home).await.stop().await;
 
@@ -42,11 +42,11 @@ async fn stopped_and_killed_in_the_middle_of_polls_each_job_is_told_once() {
             .await;
             watch.stop().await;
         } else {
-            home.configure("127.0.0.1:0", &(each_second() + &watched));
+            home.configure("127.0.0.1:0", &(each_second() + &*watched));
             let program = home.program(&format!("killed-{round}"), &["run"]);
             eventually("a poll is under way", async || asked().then_some(())).await;
             program.kill();
-            home.configure("127.0.0.1:0", &(by_hand() + &watched));
+            home.configure("127.0.0.1:0", &(by_hand() + &*watched));
         }
     }
     traffic.abort();

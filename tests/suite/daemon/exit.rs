@@ -22,7 +22,7 @@ async fn quiet() -> Sim {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sigterm_ends_it_at_once_when_nothing_is_under_way() {
     let sim = quiet().await;
-    let home = Home::new(&(by_hand() + &instance("main", &sim.url(), ROOT)));
+    let home = Home::new(&(by_hand() + &*instance("main", &sim.url(), ROOT)));
     let mut program = home.program("run", &["run"]);
     Scraper::new(program.address().await).ready().await;
 
@@ -40,7 +40,7 @@ async fn sigterm_ends_it_soon_when_the_instance_does_not_answer() {
     let proxy = Proxy::start(sim.address()).await.unwrap();
     proxy.set(Mode::BlackHole).await;
     let more = format!("connect = \"{}\"\ntimeout = \"2s\"\n{ROOT}", proxy.url());
-    let home = Home::new(&(each_second() + &instance("main", &sim.url(), &more)));
+    let home = Home::new(&(each_second() + &*instance("main", &sim.url(), &more)));
     let mut program = home.program("run", &["run"]);
     eventually("a poll is under way", async || (proxy.accepted() > 0).then_some(())).await;
 
@@ -72,7 +72,7 @@ fn a_wrong_configuration_is_told_where_it_is_wrong_and_never_runs() {
 
 #[test]
 fn a_right_configuration_is_told_to_be_right_and_nothing_is_begun() {
-    let home = Home::new(&(instance("main", NOWHERE, ROOT) + &instance("other", NOWHERE, "")));
+    let home = Home::new(&(instance("main", NOWHERE, ROOT) + &*instance("other", NOWHERE, "")));
     let done = home.done(&["check"]);
     assert_eq!(done.status.code(), Some(0));
     let place = home.file("config.toml").display().to_string();
@@ -84,7 +84,7 @@ fn a_right_configuration_is_told_to_be_right_and_nothing_is_begun() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_daemon_on_the_same_state_is_refused() {
-    let home = Home::new(&(by_hand() + &instance("main", NOWHERE, "")));
+    let home = Home::new(&(by_hand() + &*instance("main", NOWHERE, "")));
     let watch = Watch::start(&home).await;
     let done = home.done(&["run"]);
     assert_eq!(done.status.code(), Some(1));

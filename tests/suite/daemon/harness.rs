@@ -1,6 +1,7 @@
 //! A daemon under test, its files, and what a person sees of it. Whatever is started
 //! here ends with its value, also when a test fails.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
@@ -40,7 +41,7 @@ pub(super) fn every(interval: &str) -> String {
 }
 
 /// Waits until something is to be seen.
-pub(super) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(seen) = look().await {
@@ -59,14 +60,24 @@ pub(super) fn instance(name: &str, url: &str, more: &str) -> String {
 pub(super) const ROOT: &str = "username = \"root\"\npassword = \"root-password\"\n";
 
 /// A directory with a configuration and a state.
-pub(super) struct Home(TempDir);
+pub(super) struct Home {
+    directory: TempDir,
+    /// What the environment says of `${NAME}`.
+    variables: BTreeMap<String, String>,
+}
 
 impl Home {
     /// On a free port, logging JSON, with `more` besides.
     pub(super) fn new(more: &str) -> Self {
-        let home = Self(tempfile::tempdir().unwrap());
+        let home = Self { directory: tempfile::tempdir().unwrap(), variables: BTreeMap::new() };
         home.configure("127.0.0.1:0", more);
         home
+    }
+
+    /// With a variable of the environment more.
+    pub(super) fn with(mut self, name: &str, value: &str) -> Self {
+        self.variables.insert(name.to_owned(), value.to_owned());
+        self
     }
 
     pub(super) fn configure(&self, listen: &str, more: &str) {
@@ -77,11 +88,11 @@ impl Home {
     }
 
     pub(super) fn file(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
+        self.directory.path().join(name)
     }
 
     pub(super) fn config(&self) -> Config {
-        Config::load(&self.file("config.toml"), Secrets::Read, &|_| None).unwrap()
+        Config::load(&self.file("config.toml"), Secrets::Read, &|name| self.variables.get(name).cloned()).unwrap()
     }
 
     /// The history, read beside whoever writes it.
@@ -99,7 +110,7 @@ impl Home {
             command.env_remove(name);
         }
         // What it leaves behind there is seen.
-        command.env("TMPDIR", self.0.path());
+        command.env("TMPDIR", self.directory.path()).envs(&self.variables);
         command.stdin(Stdio::null());
         command
     }
@@ -107,6 +118,15 @@ impl Home {
     /// A command that ends by itself.
     pub(super) fn done(&self, args: &[&str]) -> Output {
         self.command(args).output().unwrap()
+    }
+
+    /// The same, which reads this.
+    pub(super) fn done_with(&self, args: &[&str], input: &str) -> Output {
+        let mut command = self.command(args);
+        let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = pipes.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
     }
 
     /// A command that goes on. Each has a name for its files.
@@ -172,6 +192,10 @@ impl Program {
         lines.map(|line| String::from_utf8(line.unwrap()).unwrap()).collect()
     }
 
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(super) fn terminate(&self) {
         let order = format!("kill -TERM {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &order]).status().unwrap().success());
@@ -198,7 +222,7 @@ impl Drop for Program {
 
 /// All that is logged on this thread.
 #[derive(Clone, Default)]
-pub(super) struct Log(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -213,7 +237,7 @@ impl Write for Log {
 impl Log {
     /// Begins to write down what this thread logs, until the guard is dropped. A test on
     /// a runtime of one thread has all of its daemon there.
-    pub(super) fn of_this_thread() -> (Self, tracing::subscriber::DefaultGuard) {
+    pub(crate) fn of_this_thread() -> (Self, tracing::subscriber::DefaultGuard) {
         let log = Self::default();
         let writer = log.clone();
         let subscriber = tracing_subscriber::fmt()
@@ -224,7 +248,7 @@ impl Log {
         (log, tracing::subscriber::set_default(subscriber))
     }
 
-    pub(super) fn lines_with(&self, text: &str) -> Vec<String> {
+    pub(crate) fn lines_with(&self, text: &str) -> Vec<String> {
         let log = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
         log.lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
     }
@@ -286,6 +310,11 @@ impl Watch {
             polls().all(has_ended).then_some(())
         })
         .await;
+    }
+
+    /// The state, to look at what is owed.
+    pub(super) fn store(&self) -> &Store {
+        self.daemon.store()
     }
 
     pub(super) async fn events(&self) -> Vec<Event> {

@@ -35,7 +35,7 @@ fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_history_is_sifted_and_followed() {
     let sim = Sim::serve(World::new(1, Timestamp::now() - 3 * HOUR, Version::V8_2)).await.unwrap();
-    let home = Home::new(&(by_hand() + &instance("main", &sim.url(), ROOT)));
+    let home = Home::new(&(by_hand() + &*instance("main", &sim.url(), ROOT)));
     let watch = Watch::ready(&home).await;
     let work = async |job: NewJob| {
         sim.with(|world| {

@@ -90,7 +90,7 @@ async fn what_comes_in_is_told_once_and_what_waits_is_counted() {
         (1..=38).for_each(|id| world.settle_abuse(id, Standing::Accepted));
         (1..=69).filter(|id| id % 2 == 0).for_each(|id| world.settle_registration(id, Standing::Rejected));
         let sim = Sim::serve(world).await.unwrap();
-        let home = Home::new(&(by_hand() + &instance("main", &sim.url(), MODERATOR)));
+        let home = Home::new(&(by_hand() + &*instance("main", &sim.url(), MODERATOR)));
         let watch = Watch::ready(&home).await;
         assert_eq!(waiting(&watch.scrape().await), sim.with(|world| truth(world)));
         let first_look = eventually("the first look is told", async || {
@@ -146,8 +146,8 @@ async fn without_the_right_nothing_is_asked_and_no_gauge_lies() {
     let mut world = world(Version::V8_2);
     report(&mut world);
     let sim = Sim::serve(world).await.unwrap();
-    let instances = instance("main", &sim.url(), MODERATOR) + &instance("nobody", &sim.url(), "");
-    let home = Home::new(&(by_hand() + &instances));
+    let instances = instance("main", &sim.url(), MODERATOR) + &*instance("nobody", &sim.url(), "");
+    let home = Home::new(&(by_hand() + &*instances));
     let watch = Watch::ready(&home).await;
     let pending = async |name: &str| watch.scrape().await.value(PENDING, &[("peertube_instance", name)]);
     assert_eq!((pending("main").await, pending("nobody").await), (Some(1.0), None));
@@ -169,7 +169,7 @@ async fn gauges_go_when_polls_are_missed_and_come_back() {
     let mut world = world(Version::V6_3);
     report(&mut world);
     let sim = Sim::serve(world).await.unwrap();
-    let home = Home::new(&(by_hand() + &instance("main", &sim.url(), MODERATOR)));
+    let home = Home::new(&(by_hand() + &*instance("main", &sim.url(), MODERATOR)));
     let watch = Watch::ready(&home).await;
     let shown = async || watch.scrape().await.value(PENDING, &[]).is_some();
     sim.faults().next(3, When::path("/api/v1/abuses"), Fault::Html);
@@ -183,7 +183,7 @@ async fn gauges_go_when_polls_are_missed_and_come_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_version_without_moderation_is_asked_once_and_all_else_goes_on() {
     let sim = Sim::serve(world(Version::QuickStart)).await.unwrap();
-    let home = Home::new(&(by_hand() + &instance("main", &sim.url(), ROOT)));
+    let home = Home::new(&(by_hand() + &*instance("main", &sim.url(), ROOT)));
     let watch = Watch::ready(&home).await;
     for _ in 0..3 {
         watch.poll_each(&["main"], &[PollKind::Moderation, PollKind::Config, PollKind::Stats]).await;

@@ -33,7 +33,7 @@ impl Story {
         prepare(&mut world);
         let sim = Sim::serve(world).await.unwrap();
         let looked = sim.with(|world| world.now());
-        let home = Home::new(&(by_hand() + &instance("main", &sim.url(), ROOT)));
+        let home = Home::new(&(by_hand() + &*instance("main", &sim.url(), ROOT)));
         let watch = Watch::ready(&home).await;
         // So that it is clear what ended after the first look.
         sim.advance(Duration::from_secs(3));

@@ -64,7 +64,7 @@ fn password_sign_ins(sim: &Sim) -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_round_tells_what_is_new_since_the_one_before() {
     let sim = sim().await;
-    let home = Home::new(&(by_hand() + &instance("main", &sim.url(), ROOT)));
+    let home = Home::new(&(by_hand() + &*instance("main", &sim.url(), ROOT)));
     let first = home.done(&["poll"]);
     assert_eq!((first.status.code(), said(&first)), (Some(0), String::new()));
     assert_eq!(told(&first), ["instance.first_look null"]);
@@ -91,7 +91,7 @@ async fn a_first_round_has_the_effect_of_a_daemons() {
     for _ in 0..3 {
         fail_a_job(&sim);
     }
-    let config = by_hand() + &instance("main", &sim.url(), ROOT);
+    let config = by_hand() + &*instance("main", &sim.url(), ROOT);
     let (once, daemon) = (Home::new(&config), Home::new(&config));
     assert!(once.done(&["poll"]).status.success());
     let watch = Watch::ready(&daemon).await;
@@ -114,7 +114,7 @@ async fn a_poll_that_is_off_is_no_failure_and_one_that_fails_is_told_with_its_in
     let sim = sim().await;
     let bob = "username = \"bob\"\npassword = \"bob-password\"\n";
     let gone = instance("gone", "http://127.0.0.1:9", "");
-    let home = Home::new(&(by_hand() + &instance("main", &sim.url(), bob) + &gone));
+    let home = Home::new(&(by_hand() + &*instance("main", &sim.url(), bob) + &*gone));
     let allowed = home.done(&["poll", "--instance", "main"]);
     assert_eq!((allowed.status.code(), said(&allowed)), (Some(0), String::new()));
     assert_eq!(told(&allowed), ["instance.first_look null"]);
@@ -138,7 +138,7 @@ async fn a_poll_that_is_off_is_no_failure_and_one_that_fails_is_told_with_its_in
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_round_is_made_beside_a_daemon() {
     let sim = sim().await;
-    let home = Home::new(&(by_hand() + &instance("main", &sim.url(), ROOT)));
+    let home = Home::new(&(by_hand() + &*instance("main", &sim.url(), ROOT)));
     let watch = Watch::ready(&home).await;
     let before = sim.requests().total;
     for args in [["poll"].as_slice(), &["poll", "--peek"]] {
@@ -160,7 +160,7 @@ async fn no_round_is_made_beside_a_daemon() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peek_finds_the_same_again_and_changes_nothing() {
     let sim = sim().await;
-    let home = Home::new(&(by_hand() + &instance("main", &sim.url(), ROOT)));
+    let home = Home::new(&(by_hand() + &*instance("main", &sim.url(), ROOT)));
     let nothing_yet = home.done(&["poll", "--peek"]);
     assert_eq!((nothing_yet.status.code(), said(&nothing_yet)), (Some(0), String::new()));
     assert_eq!(told(&nothing_yet), ["instance.first_look null"]);
@@ -190,7 +190,7 @@ async fn the_copy_of_a_peek_is_private_has_no_tokens_and_goes_with_a_signal() {
     let sim = sim().await;
     let proxy = Proxy::start(sim.address()).await.unwrap();
     let more = format!("connect = \"{}\"\ntimeout = \"60s\"\n{ROOT}", proxy.url());
-    let home = Home::new(&(by_hand() + &instance("main", &sim.url(), &more)));
+    let home = Home::new(&(by_hand() + &*instance("main", &sim.url(), &more)));
     assert!(home.done(&["poll"]).status.success());
     let store = Store::open(&home.file("state.db"), Access::Beside).await.unwrap();
     let tokens = store.tokens("main", "root").await.unwrap().unwrap();

@@ -55,7 +55,7 @@ async fn each_account_is_told_what_it_allows() {
         ("two-factor", account("guarded", &format!("totp_secret = \"{TOTP}\"\n"))),
     ];
     let instances = watched.each_ref().map(|(name, account)| instance(name, &sim.url(), account));
-    let home = Home::new(&(by_hand() + &instances.concat()));
+    let home = Home::new(&(by_hand() + &*instances.concat()));
     let done = home.done(&["check", "--online"]);
     assert_eq!((done.status.code(), String::from_utf8_lossy(&done.stderr).into_owned()), (Some(0), String::new()));
     let shown = out(&done);
@@ -126,7 +126,7 @@ async fn what_can_not_be_asked_or_refuses_is_told_after_one_try() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_kept_token_is_used_beside_a_daemon_and_never_renewed() {
     let sim = sim().await;
-    let home = Home::new(&(by_hand() + &instance("main", &sim.url(), ROOT)));
+    let home = Home::new(&(by_hand() + &*instance("main", &sim.url(), ROOT)));
     let watch = Watch::ready(&home).await;
     let shown = out(&home.done(&["check", "--online"]));
     assert_eq!(of(&shown, "main")[1], "account     signed in as root, administrator, by the token in the state");

@@ -36,7 +36,7 @@ async fn down_and_up_are_told_once_and_nothing_that_ended_meanwhile_is_lost() {
     let sim = Sim::serve(truth::busy(5)).await.unwrap();
     let proxy = Proxy::start(sim.address()).await.unwrap();
     let more = format!("connect = \"{}\"\ndown_after = 2\n{ROOT}", proxy.url());
-    let home = Home::new(&(by_hand() + &instance("main", &sim.url(), &more)));
+    let home = Home::new(&(by_hand() + &*instance("main", &sim.url(), &more)));
     let watch = Watch::ready(&home).await;
     let first_poll = sim.with(|world| {
         let now = world.now();
@@ -81,7 +81,7 @@ async fn down_and_up_are_told_once_and_nothing_that_ended_meanwhile_is_lost() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_emptied_redis_is_told_without_a_flood_and_counting_goes_on() {
     let sim = Sim::serve(truth::busy(9)).await.unwrap();
-    let home = Home::new(&(by_hand() + &instance("main", &sim.url(), ROOT)));
+    let home = Home::new(&(by_hand() + &*instance("main", &sim.url(), ROOT)));
     let watch = Watch::ready(&home).await;
     let first_poll = sim.with(|world| {
         let now = world.now();

@@ -34,7 +34,7 @@ async fn served(base: &str, host: Option<&str>) -> Sim {
 async fn is_watched(sim: &Sim, url: &str, more: &str) {
     let base = sim.url().replace(&format!("http://{}", sim.address()), "");
     let looked = sim.with(|world| world.now());
-    let home = Home::new(&(by_hand() + &instance("main", url, &format!("{ROOT}{more}"))));
+    let home = Home::new(&(by_hand() + &*instance("main", url, &format!("{ROOT}{more}"))));
     let watch = Watch::ready(&home).await;
     sim.advance(Duration::from_secs(3));
     sim.with(|world| {
@@ -125,7 +125,7 @@ async fn the_path_below_which_another_address_is_asked_is_its_own() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_instance_that_is_called_by_another_name_lets_nobody_in() {
     let sim = served("/tube", Some("peertube.example.com")).await;
-    let home = Home::new(&(by_hand() + &instance("main", &sim.url(), ROOT)));
+    let home = Home::new(&(by_hand() + &*instance("main", &sim.url(), ROOT)));
     let watch = Watch::ready(&home).await;
     let scrape = watch.scrape().await;
     for kind in [PollKind::Jobs, PollKind::Runners, PollKind::Moderation] {

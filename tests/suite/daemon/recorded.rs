@@ -69,7 +69,7 @@ async fn told_of(routes: &[(&str, &str)]) -> String {
     let server = MockServer::start().await;
     let replies = Replies::of(routes);
     Mock::given(any()).respond_with(replies.clone()).mount(&server).await;
-    let home = Home::new(&(by_hand() + &instance("main", &server.uri(), ROOT)));
+    let home = Home::new(&(by_hand() + &*instance("main", &server.uri(), ROOT)));
     let watch = Watch::ready(&home).await;
     replies.are_there.store(true, Ordering::Relaxed);
     // One after the other: what is known of a job's video is the same each time.

@@ -27,7 +27,7 @@ fn world(runners: usize) -> World {
 }
 
 async fn watch(sim: &Sim) -> (Home, Watch) {
-    let home = Home::new(&(by_hand() + &instance("main", &sim.url(), ROOT)));
+    let home = Home::new(&(by_hand() + &*instance("main", &sim.url(), ROOT)));
     let watch = Watch::ready(&home).await;
     (home, watch)
 }

@@ -25,7 +25,7 @@ use crate::tools;
 /// jobs ended meanwhile.
 async fn after_some_work(seed: u64) -> (Sim, Home, Watch, BTreeMap<(String, &'static str), usize>) {
     let sim = Sim::serve(truth::busy(seed)).await.unwrap();
-    let home = Home::new(&(by_hand() + &instance("main", &sim.url(), ROOT)));
+    let home = Home::new(&(by_hand() + &*instance("main", &sim.url(), ROOT)));
     let watch = Watch::ready(&home).await;
     let first_poll = sim.with(|world| {
         let now = world.now();

@@ -52,7 +52,7 @@ async fn each_update_is_told_once_and_shown_until_it_is_made() {
         world.install_plugin("chat", "2.0.0");
         world.release_plugin("auth-ldap", "0.2.0");
         let sim = Sim::serve(world).await.unwrap();
-        let home = Home::new(&(by_hand() + &instance("main", &sim.url(), ROOT)));
+        let home = Home::new(&(by_hand() + &*instance("main", &sim.url(), ROOT)));
         let watch = Watch::ready(&home).await;
         assert_eq!(updates(&watch.scrape().await), [Some(0.0), Some(1.0), Some(0.0)]);
 
@@ -94,7 +94,7 @@ async fn trouble_with_updates_does_not_hide_the_version_and_takes_only_their_gau
     let mut world = world(Version::V8_2);
     world.install_plugin("chat", "2.0.0");
     let sim = Sim::serve(world).await.unwrap();
-    let home = Home::new(&(by_hand() + &instance("main", &sim.url(), ROOT)));
+    let home = Home::new(&(by_hand() + &*instance("main", &sim.url(), ROOT)));
     let watch = Watch::ready(&home).await;
     sim.faults().next(3, When::path("/api/v1/plugins"), Fault::Html);
     sim.with(|world| "8.2.2".clone_into(&mut world.server_version));
@@ -116,8 +116,8 @@ async fn only_administrators_are_asked_for_updates() {
     world.release_peertube("99.0.0");
     let sim = Sim::serve(world).await.unwrap();
     let moderator = "username = \"moderator\"\npassword = \"moderator-password\"\n";
-    let instances = instance("main", &sim.url(), moderator) + &instance("nobody", &sim.url(), "");
-    let home = Home::new(&(by_hand() + &instances));
+    let instances = instance("main", &sim.url(), moderator) + &*instance("nobody", &sim.url(), "");
+    let home = Home::new(&(by_hand() + &*instances));
     let watch = Watch::ready(&home).await;
     let scrape = watch.scrape().await;
     assert_eq!((scrape.value(UPDATE, &[]), scrape.value(PLUGIN_UPDATE, &[])), (None, None));
@@ -136,7 +136,7 @@ async fn statistics_are_shown_as_the_instance_counts_them() {
         world.settle_abuse(id, Standing::Accepted);
         let sim = Sim::serve(world).await.unwrap();
         sim.keep_log();
-        let home = Home::new(&(by_hand() + &instance("main", &sim.url(), "")));
+        let home = Home::new(&(by_hand() + &*instance("main", &sim.url(), "")));
         let watch = Watch::ready(&home).await;
         let scrape = watch.scrape().await;
         let value = |name: &str| scrape.value(&format!("peertube_stats_{name}"), &[]);

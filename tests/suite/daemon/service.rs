@@ -83,7 +83,7 @@ async fn quiet() -> Sim {
 async fn the_manager_hears_that_it_is_ready_how_it_goes_and_that_it_stops() {
     let sim = quiet().await;
     let down = instance("down", NOWHERE, "down_after = 1");
-    let home = Home::new(&(each_second() + &instance("main", &sim.url(), ROOT) + &down));
+    let home = Home::new(&(each_second() + &*instance("main", &sim.url(), ROOT) + &*down));
     let ear = Ear::of(&home);
     let limit = Duration::from_secs(3);
     let mut program = ear.run(&home, limit);
@@ -118,7 +118,7 @@ async fn the_manager_hears_that_it_is_ready_how_it_goes_and_that_it_stops() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_daemon_that_cannot_begin_is_never_ready() {
-    let home = Home::new(&(by_hand() + &instance("main", NOWHERE, "")));
+    let home = Home::new(&(by_hand() + &*instance("main", NOWHERE, "")));
     let watch = Watch::start(&home).await;
     let ear = Ear::of(&home);
     let mut program = ear.run(&home, Duration::from_secs(1));
@@ -129,7 +129,7 @@ async fn a_daemon_that_cannot_begin_is_never_ready() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_manager_that_does_not_listen_holds_nothing_up() {
-    let home = Home::new(&(by_hand() + &instance("main", NOWHERE, "")));
+    let home = Home::new(&(by_hand() + &*instance("main", NOWHERE, "")));
     let ear = Ear::of(&home);
     let mut program = ear.run(&home, Duration::from_millis(20));
     let complains = |line: &Value| line["message"] == "the service manager could not be told how it goes";
@@ -143,7 +143,7 @@ async fn a_manager_that_does_not_listen_holds_nothing_up() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_state_that_takes_no_write_starves_the_watchdog_until_it_does() {
     let sim = quiet().await;
-    let home = Home::new(&(by_hand() + &instance("main", &sim.url(), ROOT)));
+    let home = Home::new(&(by_hand() + &*instance("main", &sim.url(), ROOT)));
     let ear = Ear::of(&home);
     let mut program = ear.run(&home, Duration::from_secs(1));
     ear.until(feeds).await;
@@ -174,7 +174,7 @@ async fn a_poll_that_hangs_starves_the_watchdog_until_it_goes_on_and_a_slow_one_
     let sim = quiet().await;
     let proxy = Proxy::start(sim.address()).await.unwrap();
     let more = format!("connect = \"{}\"\ntimeout = \"2m\"\n{ROOT}", proxy.url());
-    let home = Home::new(&(by_hand() + &instance("main", &sim.url(), &more)));
+    let home = Home::new(&(by_hand() + &*instance("main", &sim.url(), &more)));
     let ear = Ear::of(&home);
     let variables = ear.variables(Duration::from_secs(2));
     let env = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone());

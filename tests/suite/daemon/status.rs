@@ -72,7 +72,7 @@ async fn the_object_is_stable_and_whole() {
 
     // No secret is read, so they may be out of reach; and one that is new is shown.
     std::fs::remove_file(home.file("password")).unwrap();
-    home.configure("127.0.0.1:0", &(config.concat() + &instance("new", "https://new.example.com", ROOT)));
+    home.configure("127.0.0.1:0", &(config.concat() + &*instance("new", "https://new.example.com", ROOT)));
     let mut status = json(&home);
     assert_eq!(status["daemon"]["pid"], std::process::id());
     status["daemon"]["pid"] = "[pid]".into();
@@ -85,7 +85,7 @@ async fn the_object_is_stable_and_whole() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_screen_is_shown_without_asking_the_instance() {
     let sim = busy().await;
-    let home = Home::new(&(by_hand() + &instance("main", &sim.url(), ROOT)));
+    let home = Home::new(&(by_hand() + &*instance("main", &sim.url(), ROOT)));
     let watch = Watch::ready(&home).await;
     let asked = sim.requests().total;
     let shown = out(&home.done(&["status"]));
@@ -127,7 +127,7 @@ async fn what_is_stuck_and_what_waits_for_others_is_shown() {
     world.request_registration(NewRegistration { username, email, reason });
     world.advance(HOUR);
     let sim = Sim::serve(world).await.unwrap();
-    let home = Home::new(&(by_hand() + &instance("main", &sim.url(), ROOT)));
+    let home = Home::new(&(by_hand() + &*instance("main", &sim.url(), ROOT)));
     let watch = Watch::ready(&home).await;
     watch.poll("main", PollKind::Videos).await;
 
@@ -183,9 +183,9 @@ async fn nothing_that_an_instance_says_acts_on_the_terminal() {
         world.server_version = EVIL.to_owned();
         world.runners.add_runner(EVIL);
     });
-    let home = Home::new(&(by_hand() + &instance("main", &sim.url(), ROOT)));
+    let home = Home::new(&(by_hand() + &*instance("main", &sim.url(), ROOT)));
     assert!(home.done(&["poll"]).status.success());
-    let shown = out(&home.done(&["status"])) + &out(&home.done(&["status", "--json"]));
+    let shown = out(&home.done(&["status"])) + &*out(&home.done(&["status", "--json"]));
     for evil in ["server      [2Jevil name,", "runners     [2Jevil name ("] {
         assert!(shown.contains(evil), "{shown}");
     }

@@ -27,7 +27,7 @@ impl Story {
         let mut world = World::new(1, Timestamp::now() - 48 * HOUR, version);
         before(&mut world);
         let sim = Sim::serve(world).await.unwrap();
-        let home = Home::new(&(by_hand() + &instance("main", &sim.url(), ROOT)));
+        let home = Home::new(&(by_hand() + &*instance("main", &sim.url(), ROOT)));
         let watch = Watch::ready(&home).await;
         Self { sim, watch, _home: home }
     }

@@ -39,7 +39,7 @@ async fn short_lived_tokens_are_refreshed_one_at_a_time_and_no_poll_notices() {
     let truth = || sim.with(|world| world.accounts.truth().clone());
 
     let more = format!("connect = \"{}\"\n{ROOT}", proxy.url());
-    let home = Home::new(&(by_hand() + &instance("main", &sim.url(), &more)));
+    let home = Home::new(&(by_hand() + &*instance("main", &sim.url(), &more)));
     let began = Instant::now();
     let watch = Watch::ready(&home).await;
     poll_hard(&watch, "four refreshes", || truth().refresh_token.granted >= 4).await;

@@ -175,7 +175,7 @@ fn no_line_is_longer_than_a_terminal_whatever_is_in_it() {
     let mut status = status(Some(jobs));
     status.instances[0].url = "https://example.com/".repeat(9);
     status.instances[0].version = Some("v".repeat(90));
-    status.instances[0].polls[0].error = Some("no connection ".repeat(40) + &"x".repeat(90));
+    status.instances[0].polls[0].error = Some("no connection ".repeat(40) + &*"x".repeat(90));
     let shown = show(&status);
     assert!(shown.lines().all(|line| line.chars().count() <= COLUMNS), "{shown}");
     assert!(shown.contains("a-type-of-jobs-39"));

@@ -9,6 +9,8 @@ use crate::world::World;
 
 /// PeerTube's number of the right to manage jobs.
 pub(super) const MANAGE_JOBS: u64 = 7;
+/// That to transcode again.
+pub(super) const RUN_TRANSCODING: u64 = 26;
 /// And that of runners.
 pub(super) const MANAGE_RUNNERS: u64 = 29;
 

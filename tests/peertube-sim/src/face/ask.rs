@@ -48,6 +48,12 @@ impl<'a> Ask<'a> {
         forwarded.map_or("127.0.0.1", str::trim)
     }
 
+    /// A body of JSON, if it is one.
+    pub(super) fn json(&self) -> Option<serde_json::Value> {
+        let media = self.header("content-type").filter(|media| media.starts_with("application/json"));
+        media.and_then(|_| serde_json::from_slice(&self.request.body).ok())
+    }
+
     pub(super) fn is_form(&self) -> bool {
         let media = self.header("content-type").and_then(|media| media.split(';').next());
         media.is_some_and(|media| media.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"))

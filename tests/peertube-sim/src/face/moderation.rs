@@ -1,14 +1,14 @@
 //! The routes of moderation, of plugins and of notifications. The oldest versions know
 //! none of them, and each says so in its way.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::access;
 use super::ask::Ask;
 use super::page::{Page, invalid_value};
 use super::problem::{Invalid, Problem};
 use super::reply::Reply;
-use crate::accounts::Account;
+use crate::accounts::{Account, Standing};
 use crate::jobs::Version;
 use crate::moderation::{Case, Cases, Sort};
 use crate::world::World;
@@ -42,6 +42,38 @@ pub(super) fn registrations(world: &World, ask: &Ask<'_>) -> Result<Reply, Reply
     let states = if world.version() == Version::V8_2 { numbers(ask, "stateOneOf") } else { Vec::new() };
     let sorts = ["createdAt", "state"];
     list(world, ask, DOCS, &sorts, &world.moderation.registrations, &states, |case| case.row())
+}
+
+/// Everyone who has an account, with how much of the quota is used.
+pub(super) fn users(world: &World, ask: &Ask<'_>) -> Result<Reply, Reply> {
+    const DOCS: &str = "getUsers";
+    access::moderator(world, ask, MANAGE_USERS, "/", DOCS)?;
+    let page = Page::of(ask, world.version(), DOCS)?;
+    let (name, descending) = sort(world, ask, DOCS, &["id", "username", "createdAt", "videoQuotaUsed"])?;
+    let mut users: Vec<&Account> = world.accounts.iter().collect();
+    match name {
+        "username" => users.sort_by(|a, b| a.username.cmp(&b.username)),
+        "videoQuotaUsed" => users.sort_by_key(|user| user.video_quota_used),
+        // Numbers are given in the order of creation.
+        _ => users.sort_by_key(|user| user.id),
+    }
+    if descending {
+        users.reverse();
+    }
+    let row = |user: &Account| {
+        json!({
+            "id": user.id,
+            "username": user.username,
+            "email": format!("{}@example.com", user.username),
+            "role": { "id": user.role.id(), "label": user.role.label() },
+            "blocked": user.standing == Standing::Blocked,
+            "videoQuota": user.video_quota,
+            "videoQuotaDaily": -1,
+            "videoQuotaUsed": user.video_quota_used,
+            "videoQuotaUsedDaily": 0,
+        })
+    };
+    Ok(paged(&page, users, row))
 }
 
 fn list<T>(

@@ -1,14 +1,14 @@
 //! The routes of the videos. What a visitor may not see is left out of lists, and
 //! refused by its own address.
 
-use super::access;
+use super::access::{self, RUN_TRANSCODING};
 use super::ask::Ask;
 use super::page::{Page, invalid_value};
 use super::problem::{Invalid, Problem};
 use super::reply::Reply;
 use crate::accounts::{Account, Role};
 use crate::jobs::Version;
-use crate::videos::{Privacy, SORTS, Sort, Video, VideoQuery};
+use crate::videos::{Privacy, SORTS, Sort, Video, VideoQuery, VideoState};
 use crate::world::World;
 
 const NOT_ALLOWED: &str = "You are not allowed to see all videos, specify a custom include or auto tags filter.";
@@ -74,6 +74,32 @@ pub(super) fn one(world: &World, ask: &Ask<'_>, id: &str) -> Result<Reply, Reply
         refusal(video, account, id).map_or(Ok(()), |refusal| Err(refusal.docs(DOCS).reply(version)))?;
     }
     Ok(Reply::json(&video.whole(version, world.host.as_deref().unwrap_or_default())))
+}
+
+/// Transcodes again what has been transcoded, or has failed to be. For administrators.
+pub(super) fn transcode(world: &mut World, ask: &Ask<'_>, id: &str) -> Result<Reply, Reply> {
+    const DOCS: &str = "createVideoTranscoding";
+    let version = world.version();
+    if version == Version::QuickStart {
+        return Err(Reply::unknown_route());
+    }
+    access::administrator(world, ask, RUN_TRANSCODING, "/transcoding", Some(DOCS))?;
+    let problem = |status, detail: &str| Problem::new(status, detail).docs(DOCS);
+    let body = ask.json().unwrap_or_default();
+    let wanted = body["transcodingType"].as_str().unwrap_or_default();
+    if !matches!(wanted, "hls" | "web-video") {
+        return Err(invalid_value(ask, "transcodingType", wanted, "body", DOCS).reply(version));
+    }
+    let video = world.videos.find(id).ok_or_else(|| problem(404, "Video not found").reply(version))?;
+    // One that should be under way is taken again by force.
+    let is_forced = body["forceTranscoding"] == true && video.state == VideoState::ToTranscode;
+    if !is_forced && !matches!(video.state, VideoState::Published | VideoState::TranscodingFailed) {
+        let busy = problem(409, "This video is already being transcoded").code("video_already_being_transcoded");
+        return Err(busy.reply(version));
+    }
+    let uuid = video.uuid.clone();
+    world.transcode_again(&uuid);
+    Ok(Reply::nothing())
 }
 
 fn refusal(video: &Video, account: Option<&Account>, id: &str) -> Option<Problem> {

@@ -43,7 +43,7 @@ pub(super) fn after_upload(video: &Video, version: Version, priority: u64) -> Ne
 /// The upload made fit for the web, then a job that adds the streams.
 fn first_transcode(video: &Video, version: Version, priority: u64) -> NewFlow {
     let optimize = spoilt_if(
-        video.new.trouble == Some(Trouble::FirstTranscode),
+        matches!(video.new.trouble, Some(Trouble::FirstTranscode | Trouble::EveryTranscode)),
         transcode(video, priority, data(video, version, "optimize-to-web-video", None, true)),
     );
     let mut builder = NewJob::new("transcoding-job-builder")
@@ -58,7 +58,10 @@ fn first_transcode(video: &Video, version: Version, priority: u64) -> NewFlow {
 /// The full resolution first, then the lesser ones: a file, and a stream copied of it.
 pub(super) fn streams(video: &Video, version: Version, priority: u64, is_new: bool) -> Vec<NewFlow> {
     let data = |kind, resolution| data(video, version, kind, Some(resolution), is_new);
-    let full = transcode(video, priority, data("new-resolution-to-hls", FULL));
+    let full = spoilt_if(
+        video.new.trouble == Some(Trouble::EveryTranscode),
+        transcode(video, priority, data("new-resolution-to-hls", FULL)),
+    );
     let lesser = LESSER.into_iter().map(|resolution| {
         let fails = video.new.trouble == Some(Trouble::LesserTranscode) && resolution == LESSER[1];
         let file = transcode(video, priority, data("new-resolution-to-web-video", resolution));

@@ -76,7 +76,8 @@ impl Videos {
 
     pub(crate) fn transcode_again(&mut self, jobs: &mut Jobs, uuid: &str) {
         let priority = self.rng.u64(100..150);
-        let Some(video) = self.get(uuid).filter(|video| video.state == VideoState::Published) else { return };
+        let may = [VideoState::Published, VideoState::TranscodingFailed, VideoState::ToTranscode];
+        let Some(video) = self.get(uuid).filter(|video| may.contains(&video.state)) else { return };
         match self.version {
             Version::QuickStart => flows::plain_transcodes(video).into_iter().for_each(|job| drop(jobs.add(job))),
             version => flows::streams(video, version, priority, false).into_iter().for_each(|flow| {

@@ -33,6 +33,8 @@ pub enum Trouble {
     Storyboard,
     /// The first transcode fails, before anything can be shown.
     FirstTranscode,
+    /// Nor can it be transcoded afterwards.
+    EveryTranscode,
     /// One of the lesser resolutions fails, when the video is published already.
     LesserTranscode,
 }

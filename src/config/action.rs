@@ -1,0 +1,80 @@
+//! What a rule or schedule does, as plain data: who parses it has checked it. A value
+//! that may be a secret is never shown.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+/// How long to wait for an action, and how often to try it again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Patience {
+    /// For one try as a whole.
+    pub timeout: Duration,
+    /// The first pause, then doubled.
+    pub backoff: Duration,
+    pub max_backoff: Duration,
+    /// After it a delivery is a dead letter.
+    pub give_up: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(15),
+            backoff: Duration::from_secs(5),
+            max_backoff: Duration::from_secs(600),
+            give_up: Duration::from_secs(86_400),
+        }
+    }
+}
+
+/// `webhook`: an HTTP request.
+#[derive(Debug, Clone)]
+pub struct Webhook {
+    /// `url` or `url_file`. Whoever knows it may often post by it.
+    pub url: SecretString,
+    pub method: Method,
+    /// `None` for that of a CloudEvent, or of a batch of them.
+    pub content_type: Option<String>,
+    pub headers: Vec<(String, SecretString)>,
+    /// `secret` or `secret_file`: what the request is signed with, as Standard Webhooks
+    /// has it. Several while receivers go over to a new one; without any, it is not signed.
+    pub secrets: Vec<SecretString>,
+    /// Certificates in PEM that are trusted instead of the system's. Absolute.
+    pub ca_file: Option<PathBuf>,
+    /// An http or https proxy, which may hold a user and a password. The variables of
+    /// the environment are never asked for one.
+    pub proxy: Option<SecretString>,
+}
+
+impl Webhook {
+    /// A POST without anything but its address.
+    pub fn new(url: SecretString) -> Self {
+        Self {
+            url,
+            method: Method::default(),
+            content_type: None,
+            headers: Vec::new(),
+            secrets: Vec::new(),
+            ca_file: None,
+            proxy: None,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Method {
+    #[default]
+    Post,
+    Put,
+    Patch,
+}
+
+/// `exec`: a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exec {
+    /// The program and its arguments, never empty. A program without a slash is sought
+    /// in `PATH`.
+    pub command: Vec<String>,
+}

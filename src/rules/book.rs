@@ -1,0 +1,164 @@
+//! Which rules act on an event. What they are to do is decided with the event's own
+//! transaction; here it is only said who is concerned.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Context;
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::sync::Notify;
+
+use crate::config::{self, Config};
+use crate::core::event::{Event, EventKind};
+use crate::core::rule::{Admission, Owner, Terms};
+use crate::metrics::{Delivered, RuleMetrics};
+use crate::store::{Claim, Committed, Store};
+
+/// Events that a script tells about events that a script told, and so on.
+const DEEPEST: u64 = 4;
+
+/// All rules and schedules that are enabled.
+#[derive(Debug)]
+pub struct Rules {
+    rules: Vec<Entry>,
+    owners: BTreeMap<String, Owning>,
+    metrics: RuleMetrics,
+    /// Something was owed or settled, so that what is shown of it is old.
+    pub(super) changed: Notify,
+}
+
+#[derive(Debug)]
+struct Entry {
+    rule: config::Rule,
+    owner: Arc<Owner>,
+    added_at: Timestamp,
+    has_failed: AtomicBool,
+}
+
+#[derive(Debug)]
+pub(super) struct Owning {
+    pub(super) owner: Arc<Owner>,
+    pub(super) added_at: Timestamp,
+    pub(super) bell: Arc<Notify>,
+}
+
+impl Rules {
+    /// Makes the state know them.
+    pub async fn open(config: &Config, store: &Store, metrics: &RuleMetrics) -> anyhow::Result<Self> {
+        let of_rules = config.rules.iter().map(|rule| (&rule.name, &rule.action, rule.terms.clone()));
+        let of_schedules = config.schedules.iter().map(|of| (&of.name, &of.action, Terms::default()));
+        let all: Vec<_> = of_rules.chain(of_schedules).collect();
+        let names: Vec<&str> = all.iter().map(|(name, ..)| name.as_str()).collect();
+        let added = store.enrol_rules(&names, Timestamp::now()).await.context("make the rules known to the state")?;
+        let mut owners = BTreeMap::new();
+        for (name, action, terms) in all {
+            let owner = Arc::new(Owner { name: name.clone(), action: action.kind(), terms });
+            let added_at = added.get(name).copied().unwrap_or(Timestamp::MAX);
+            metrics.begin(name, owner.action);
+            owners.insert(name.clone(), Owning { owner, added_at, bell: Arc::default() });
+        }
+        let mut rules = Vec::new();
+        for rule in config.rules.iter().filter(|rule| rule.enabled) {
+            if let Some(owning) = owners.get(&rule.name) {
+                let (owner, added_at) = (owning.owner.clone(), owning.added_at);
+                rules.push(Entry { rule: rule.clone(), owner, added_at, has_failed: AtomicBool::new(false) });
+            }
+        }
+        Ok(Self { rules, owners, metrics: metrics.clone(), changed: Notify::new() })
+    }
+
+    /// Which rules act on these events.
+    pub fn claims(&self, events: &[Event]) -> Vec<Claim> {
+        let mut claims = Vec::new();
+        for (place, event) in events.iter().enumerate() {
+            let mut json = None;
+            for entry in &self.rules {
+                if entry.is_concerned(event) && self.holds(entry, json.get_or_insert_with(|| event.to_json())) {
+                    claims.push(Claim { event: place, owner: entry.owner.clone() });
+                }
+            }
+        }
+        claims
+    }
+
+    /// Counts what became of claims, and wakes who delivers.
+    pub fn admitted(&self, committed: &Committed) {
+        for admitted in &committed.admitted {
+            let (name, action) = (&admitted.owner.name, admitted.owner.action);
+            match admitted.admission {
+                Admission::Limited => self.metrics.delivered(name, action, Delivered::Limited, 1),
+                Admission::Deduplicated => self.metrics.delivered(name, action, Delivered::Deduplicated, 1),
+                Admission::Owed { .. } | Admission::Joins { .. } => {}
+            }
+            // What the limit swallowed for the first time is to be summed up in time, too.
+            self.ring(name);
+        }
+        if !committed.admitted.is_empty() {
+            self.changed.notify_one();
+        }
+    }
+
+    pub(super) fn ring(&self, owner: &str) {
+        if let Some(owning) = self.owners.get(owner) {
+            owning.bell.notify_one();
+        }
+    }
+
+    pub(super) fn owning(&self, owner: &str) -> Option<&Owning> {
+        self.owners.get(owner)
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &String> {
+        self.owners.keys()
+    }
+
+    pub(super) fn metrics(&self) -> &RuleMetrics {
+        &self.metrics
+    }
+
+    /// Whether the condition holds. One that throws doesn't, and is told the first time.
+    fn holds(&self, entry: &Entry, event: &Value) -> bool {
+        let Some(when) = &entry.rule.when else { return true };
+        match when.matches(event) {
+            Ok(holds) => holds,
+            Err(error) => {
+                let rule = &entry.rule.name;
+                self.metrics.failed(rule);
+                if entry.has_failed.swap(true, Ordering::Relaxed) {
+                    tracing::debug!(rule, event_id = event["id"].as_str(), error, "the condition failed again");
+                } else {
+                    tracing::warn!(rule, error, "the condition of the rule failed, which counts as no match");
+                }
+                false
+            }
+        }
+    }
+}
+
+impl Entry {
+    fn is_concerned(&self, event: &Event) -> bool {
+        let rule = &self.rule;
+        rule.on.matches(event.type_name())
+            && rule.instances.as_ref().is_none_or(|names| names.iter().any(|name| name == event.instance()))
+            && event.time >= self.added_at
+            && !self.is_of_itself(event)
+    }
+
+    /// A rule never acts on what its own script told, nor on its own summary, nor when
+    /// scripts answer each other without end.
+    fn is_of_itself(&self, event: &Event) -> bool {
+        let is_by_this = event.data.get("rule").and_then(Value::as_str) == Some(&self.rule.name);
+        match event.kind {
+            EventKind::Custom => is_by_this || depth(event) >= DEEPEST,
+            EventKind::RuleLimited => is_by_this,
+            _ => false,
+        }
+    }
+}
+
+/// How many scripts stand between an event and what happened.
+pub(super) fn depth(event: &Event) -> u64 {
+    event.data.get("depth").and_then(Value::as_u64).unwrap_or(0)
+}

@@ -1,0 +1,306 @@
+//! Who delivers what rules owe: one task a rule, so that none waits for another's
+//! endpoint. What failed waits by itself and blocks nothing behind it; a rule whose
+//! every try fails rests as a whole.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+use tokio::sync::watch;
+
+use super::act::{Acted, Actor};
+use super::book::Rules;
+use super::{Delivery, Outcome};
+use crate::config::Patience;
+use crate::core::glob::Globs;
+use crate::core::rule::{ActionKind, Owner};
+use crate::core::rule_told::{custom, limited};
+use crate::log;
+use crate::metrics::{Delivered, InstanceMetrics};
+use crate::store::{Committed, Next, Owed, Settlement, Store, StoreError, Verdict};
+
+/// So many tries in a row fail before a rule rests.
+const FAILURES_BEFORE_REST: u32 = 3;
+/// The store is asked again after so long, if it fails.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+/// Nobody waits longer without looking: what is written by hand rings no bell here.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+
+/// Who delivers for one rule or schedule.
+#[derive(Debug)]
+pub(super) struct Courier {
+    pub(super) owner: Arc<Owner>,
+    pub(super) actor: Actor,
+    pub(super) patience: Patience,
+    pub(super) max_age: Option<Duration>,
+    /// Whether it is a schedule, whose runs are counted.
+    pub(super) is_schedule: bool,
+    pub(super) shared: Arc<Shared>,
+}
+
+/// What all couriers share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) store: Arc<Store>,
+    pub(super) rules: Arc<Rules>,
+    /// Which events are logged at info.
+    pub(super) log_events: Globs,
+    /// By name: what is told outside a poll is counted like all else.
+    pub(super) instances: BTreeMap<String, InstanceMetrics>,
+}
+
+/// How the tries of a rule went lately.
+#[derive(Debug, Default)]
+struct Course {
+    failures: u32,
+    rests_until: Option<Instant>,
+}
+
+impl Courier {
+    pub(super) async fn keep_delivering(self, mut stopping: watch::Receiver<bool>) {
+        let Some(bell) = self.shared.rules.owning(&self.owner.name).map(|owning| owning.bell.clone()) else { return };
+        let mut course = Course::default();
+        while !*stopping.borrow() {
+            let wait = match self.step(&mut course, &stopping).await {
+                Ok(Step::Done) => continue,
+                Ok(Step::Wait(wait)) => wait.min(LOOK_EVERY),
+                Ok(Step::Stopped) => {
+                    // A task that ends by itself would end the daemon.
+                    let _ = stopping.wait_for(|stopping| *stopping).await;
+                    return;
+                }
+                Err(error) => {
+                    tracing::warn!(rule = %self.owner.name, error = %anyhow::anyhow!(error), "deliveries wait for the state");
+                    STORE_PAUSE
+                }
+            };
+            tokio::select! {
+                _ = stopping.wait_for(|stopping| *stopping) => return,
+                () = bell.notified() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    async fn step(&self, course: &mut Course, stopping: &watch::Receiver<bool>) -> Result<Step, StoreError> {
+        let name = &self.owner.name;
+        let mut wait = LOOK_EVERY;
+        if self.owner.terms.limit.is_some()
+            && let Some(at) = self.shared.store.sums_up_at(name, &self.owner.terms).await?
+        {
+            let now = Timestamp::now();
+            if now >= at {
+                self.sum_up(now).await?;
+                return Ok(Step::Done);
+            }
+            wait = wait.min(until(at, now));
+        }
+        if let Some(rests_until) = course.rests_until {
+            let left = rests_until.saturating_duration_since(Instant::now());
+            if !left.is_zero() {
+                return Ok(Step::Wait(wait.min(left)));
+            }
+            course.rests_until = None;
+        }
+        let now = Timestamp::now();
+        match self.shared.store.next_owed(name, now).await? {
+            Next::Nothing => Ok(Step::Wait(wait)),
+            Next::At(due) => Ok(Step::Wait(wait.min(until(due, now)))),
+            Next::Owed(owed) => self.deliver(owed, course, stopping).await,
+        }
+    }
+
+    /// One try, and what it leads to.
+    async fn deliver(
+        &self,
+        mut owed: Owed,
+        course: &mut Course,
+        stopping: &watch::Receiver<bool>,
+    ) -> Result<Step, StoreError> {
+        let (name, action) = (&self.owner.name, self.owner.action);
+        let metrics = self.shared.rules.metrics();
+        let now = Timestamp::now();
+        let before = owed.events.len();
+        owed.events.retain(|event| !self.is_stale(event, now));
+        let stale = before - owed.events.len();
+        if owed.events.is_empty() {
+            self.settle(&Settlement::new(owed.seq, name, Verdict::Gone, now), stopping).await;
+            metrics.delivered(name, action, Delivered::Stale, stale as u64);
+            return Ok(Step::Done);
+        }
+        let delivery = Delivery { id: &owed.id, rule: name, events: &owed.events, is_batch: owed.is_batch };
+        let began = Instant::now();
+        let acted = self.actor.act(&delivery, stopping).await;
+        metrics.tried(name, action, began.elapsed());
+        if *stopping.borrow() && acted.outcome != Outcome::Done {
+            // Not its fault: it is owed as before.
+            return Ok(Step::Stopped);
+        }
+        if matches!(action, ActionKind::Script) && acted.outcome != Outcome::Done {
+            metrics.failed(name);
+        }
+        let verdict = self.verdict(&owed, &acted.outcome, course);
+        let result = match &verdict {
+            Verdict::Gone => Delivered::Ok,
+            Verdict::Again { .. } => Delivered::Retry,
+            Verdict::Dead { .. } => Delivered::Dead,
+        };
+        self.tell(&owed, &verdict);
+        let stopped = matches!(acted.outcome, Outcome::Gone { .. });
+        let settlement = self.settlement(&owed, verdict, acted);
+        self.settle(&settlement, stopping).await;
+        metrics.delivered(name, action, result, 1);
+        if stale > 0 {
+            metrics.delivered(name, action, Delivered::Stale, stale as u64);
+        }
+        if self.is_schedule && result != Delivered::Retry {
+            let instance = owed.events.first().and_then(|event| event["data"]["instance"].as_str());
+            metrics.ran(instance.unwrap_or_default(), name, result == Delivered::Ok, Timestamp::now());
+        }
+        if stopped {
+            tracing::warn!(rule = %name, "the address is gone for good (410): the rule delivers nothing more until it is loaded anew");
+            return Ok(Step::Stopped);
+        }
+        Ok(Step::Done)
+    }
+
+    fn verdict(&self, owed: &Owed, outcome: &Outcome, course: &mut Course) -> Verdict {
+        let (why, after) = match outcome {
+            Outcome::Done => {
+                *course = Course::default();
+                return Verdict::Gone;
+            }
+            Outcome::Dead { why } | Outcome::Gone { why } => {
+                // It was answered, so the other side is there.
+                course.failures = 0;
+                return Verdict::Dead { why: why.clone() };
+            }
+            Outcome::Again { why, after } => (why, *after),
+        };
+        course.failures = course.failures.saturating_add(1);
+        let over = course.failures.saturating_sub(FAILURES_BEFORE_REST);
+        if course.failures >= FAILURES_BEFORE_REST || after.is_some() {
+            let rest = after.unwrap_or_default().max(self.pause(over));
+            course.rests_until = Some(Instant::now() + rest);
+        }
+        let now = Timestamp::now();
+        let waited = now.duration_since(owed.first_due_at).unsigned_abs();
+        if waited >= self.patience.give_up {
+            let tries = owed.tries.saturating_add(1);
+            return Verdict::Dead { why: format!("given up after {tries} tries: {why}") };
+        }
+        let pause = self.pause(owed.tries).max(after.unwrap_or_default());
+        let due = now.saturating_add(SignedDuration::try_from(pause).unwrap_or(SignedDuration::MAX));
+        Verdict::Again { due: due.unwrap_or(now), why: why.clone() }
+    }
+
+    /// Doubled with each try, and up to a fifth less.
+    fn pause(&self, tries: u32) -> Duration {
+        let doubled = self.patience.backoff.saturating_mul(2_u32.saturating_pow(tries));
+        doubled.min(self.patience.max_backoff).mul_f64(0.8 + 0.2 * fastrand::f64())
+    }
+
+    fn is_stale(&self, event: &Value, now: Timestamp) -> bool {
+        let at = event["time"].as_str().and_then(|at| at.parse::<Timestamp>().ok());
+        let age = at.map(|at| now.duration_since(at));
+        self.max_age.zip(age).is_some_and(|(most, age)| age.is_positive() && age.unsigned_abs() > most)
+    }
+
+    fn settlement(&self, owed: &Owed, verdict: Verdict, acted: Acted) -> Settlement {
+        let mut settlement = Settlement::new(owed.seq, &self.owner.name, verdict, Timestamp::now());
+        if acted.outcome != Outcome::Done {
+            return settlement;
+        }
+        let cause = owed.events.first();
+        let told = acted.emitted.into_iter().enumerate();
+        settlement.events = told
+            .filter_map(|(place, emitted)| custom(cause?, &self.owner.name, place, emitted.kind, emitted.data))
+            .collect();
+        settlement.claims = self.shared.rules.claims(&settlement.events);
+        settlement.kept = acted.kept;
+        settlement
+    }
+
+    /// Stores how a try ended; as long as the state does not take it, nothing else is
+    /// tried, for this one would come again. It does after a stop.
+    async fn settle(&self, settlement: &Settlement, stopping: &watch::Receiver<bool>) {
+        let mut stopping = stopping.clone();
+        let mut has_failed = false;
+        loop {
+            let error = match self.shared.store.settle(settlement).await {
+                Ok(committed) => {
+                    self.shared.tell(&committed);
+                    self.shared.rules.changed.notify_one();
+                    return;
+                }
+                Err(error) => anyhow::anyhow!(error),
+            };
+            let (rule, why) = (&self.owner.name, "how a delivery ended could not be stored");
+            if has_failed {
+                tracing::debug!(rule, error = %error, "{why}");
+            } else {
+                tracing::warn!(rule, error = %error, "{why}; the rule waits until it can be");
+            }
+            has_failed = true;
+            tokio::select! {
+                _ = stopping.wait_for(|stopping| *stopping) => return,
+                () = tokio::time::sleep(STORE_PAUSE) => {}
+            }
+        }
+    }
+
+    async fn sum_up(&self, now: Timestamp) -> Result<(), StoreError> {
+        let owner = &self.owner;
+        let tell = |swallowed: &_| {
+            let event = limited(&owner.name, swallowed, now);
+            let claims = self.shared.rules.claims(std::slice::from_ref(&event));
+            (event, claims)
+        };
+        if let Some(committed) = self.shared.store.sum_up(&owner.name, &owner.terms, now, tell).await? {
+            self.shared.tell(&committed);
+        }
+        Ok(())
+    }
+
+    fn tell(&self, owed: &Owed, verdict: &Verdict) {
+        let (rule, delivery) = (&self.owner.name, &owed.id);
+        match verdict {
+            Verdict::Gone => tracing::debug!(rule, delivery, tries = owed.tries + 1, "delivered"),
+            Verdict::Again { why, .. } if owed.tries == 0 => {
+                tracing::warn!(rule, delivery, why, "a delivery failed; it will be tried again");
+            }
+            Verdict::Again { why, .. } => tracing::debug!(rule, delivery, why, "a delivery failed again"),
+            Verdict::Dead { why } => {
+                tracing::warn!(rule, delivery, why, "a delivery is given up; see `tubewarden deliveries list`")
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// After a commit that no poll made.
+    pub(super) fn tell(&self, committed: &Committed) {
+        for event in &committed.told {
+            if let Some(instance) = self.instances.get(event.instance()) {
+                instance.told(event.kind);
+            }
+            log::event(event, self.log_events.matches(event.type_name()));
+        }
+        self.rules.admitted(committed);
+    }
+}
+
+enum Step {
+    /// Something was done: look again at once.
+    Done,
+    Wait(Duration),
+    /// Nothing more will be done until it is loaded anew.
+    Stopped,
+}
+
+fn until(at: Timestamp, now: Timestamp) -> Duration {
+    // A millisecond more: what is due is stored in whole ones.
+    at.duration_since(now).try_into().unwrap_or(Duration::ZERO) + Duration::from_millis(1)
+}
