@@ -4,6 +4,7 @@
 //! Reading order: `client` (one function an endpoint), `auth` (the token),
 //! `transport` (one request), then what these lean on.
 
+mod answer;
 mod auth;
 mod cache;
 mod client;
@@ -18,10 +19,10 @@ mod target;
 mod transport;
 mod wire;
 
+pub(crate) use answer::{http_date, retry_after};
 pub use client::{Client, SignIn};
 pub use error::{BuildError, Cause, Endpoint, Error, Pause, Refusal, Told};
 pub use host::{Boxed, Grant, Host, HostError, MemoryHost, TokenPair};
 pub use options::{Account, Options};
 pub use pace::Backoff;
-pub(crate) use transport::{http_date, retry_after};
 pub use wire::{Me, ServerConfig};

@@ -19,7 +19,7 @@ use crate::core::rights::Role;
 use crate::core::text::clean;
 use crate::core::{job_sync, runner_sync, video_sync};
 use crate::poll::{ReachMemory, ServerMemory};
-use crate::store::{Holder, KnownInstance, Store};
+use crate::store::{Holder, KnownInstance, Owes, Store};
 pub use jobs::{Jobs, Queue};
 pub use moderation::{Moderation, Waiting};
 pub use runners::{Runner, RunnerQueue, Runners};
@@ -35,6 +35,18 @@ pub struct Status {
     pub at: Timestamp,
     pub daemon: Daemon,
     pub instances: Vec<Instance>,
+    /// What rules and schedules owe; those that owe nothing are left out.
+    pub owed: Vec<Owed>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Owed {
+    /// The name of the rule or the schedule.
+    pub rule: String,
+    pub pending: u64,
+    /// Given up, and kept to be tried again by hand.
+    pub dead: u64,
+    pub oldest_pending_at: Option<Timestamp>,
 }
 
 /// Whether a process holds the state.
@@ -106,7 +118,15 @@ impl Status {
             });
         }
         let daemon = Daemon { running: holder.is_some(), pid: holder.and_then(|holder| holder.pid) };
-        Ok(Self { at, daemon, instances })
+        let owed = store.owes().await?.into_iter().map(Owed::of).collect();
+        Ok(Self { at, daemon, instances, owed })
+    }
+}
+
+impl Owed {
+    fn of(owes: Owes) -> Self {
+        let Owes { rule, pending, dead, oldest_pending_at } = owes;
+        Self { rule: safe(&rule), pending, dead, oldest_pending_at }
     }
 }
 

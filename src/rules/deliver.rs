@@ -186,7 +186,8 @@ impl Courier {
             course.rests_until = Some(Instant::now() + rest);
         }
         let now = Timestamp::now();
-        let waited = now.duration_since(owed.first_due_at).unsigned_abs();
+        // Negative after the clock was set back.
+        let waited = Duration::try_from(now.duration_since(owed.first_due_at)).unwrap_or_default();
         if waited >= self.patience.give_up {
             let tries = owed.tries.saturating_add(1);
             return Verdict::Dead { why: format!("given up after {tries} tries: {why}") };

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::status::{Account, Instance, Jobs, Moderation, Poll, Reach, Status, Videos, VideosIn, Waiting};
+use crate::status::{Account, Instance, Jobs, Moderation, Owed, Poll, Reach, Status, Videos, VideosIn, Waiting};
 use lines::{COLUMNS, INDENT, age, cut, line, listed, wrap};
 
 /// A longer error is cut.
@@ -28,6 +28,7 @@ pub(super) fn show(status: &Status) -> String {
         lines.push(format!("{}  {}", instance.name, instance.url));
         lines.extend(of_instance(instance, status.at));
     }
+    lines.extend(owed(&status.owed, status.at));
     lines.iter().map(|line| cut(line, COLUMNS) + "\n").collect()
 }
 
@@ -63,6 +64,25 @@ fn of_instance(instance: &Instance, now: Timestamp) -> Vec<String> {
     lines.extend(instance.runners.iter().flat_map(|all| runners::lines(all, now)));
     lines.extend(instance.videos.as_ref().map(|all| line("videos", &videos(all, now))));
     lines.extend(instance.moderation.as_ref().map(|all| line("moderation", &moderation(all, now))));
+    lines
+}
+
+fn owed(owed: &[Owed], now: Timestamp) -> Vec<String> {
+    if owed.is_empty() {
+        return Vec::new();
+    }
+    let row = |cells: [&str; 4]| {
+        let [rule, pending, oldest, dead] = cells;
+        format!("{:<32}{pending:>9}{oldest:>10}{dead:>9}", cut(rule, 32))
+    };
+    let mut lines = vec![String::new(), line("owed by", &row(["", "pending", "oldest", "dead"]))];
+    for Owed { rule, pending, dead, oldest_pending_at } in owed {
+        let oldest = oldest_pending_at.map(|at| age(at, now)).unwrap_or_default();
+        lines.push(line("", &row([rule, &pending.to_string(), &oldest, &dead.to_string()])));
+    }
+    if owed.iter().any(|of| of.dead > 0) {
+        lines.push(line("", "dead letters: look with `tubewarden deliveries list`"));
+    }
     lines
 }
 

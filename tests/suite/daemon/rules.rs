@@ -2,6 +2,7 @@
 //! each event under one id, and nobody waits for another's endpoint.
 
 pub(crate) mod receiver;
+mod terms;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -132,6 +133,12 @@ async fn what_is_refused_for_good_is_a_dead_letter_and_can_be_replayed() {
     assert!(
         listed.iter().all(|one| one["state"] == "dead" && one["error"].as_str().unwrap().contains("400")),
         "{listed:?}"
+    );
+    let status = String::from_utf8(home.done(&["status", "--json"]).stdout).unwrap();
+    let status: Value = serde_json::from_str(&status).unwrap();
+    assert_eq!(
+        status["owed"],
+        serde_json::json!([{"rule": "chat", "pending": 0, "dead": 3, "oldest_pending_at": null}])
     );
     assert!(!home.done(&["deliveries", "retry"]).status.success(), "without a number it needs --all");
     assert!(!home.done(&["deliveries", "retry", "4711"]).status.success());

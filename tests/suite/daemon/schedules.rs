@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use jiff::civil::DateTime;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
@@ -57,6 +58,35 @@ async fn a_run_that_was_missed_is_made_up_for_once_where_that_is_asked() {
     let fired = watch.events().await.into_iter().filter(|event| event.type_name() == "schedule.fired").count();
     watch.stop().await;
     assert_eq!((fired, careful.tries(), careless.tries()), (1, 1, 0), "no restart repeats it");
+}
+
+#[test]
+fn the_next_runs_are_listed_in_their_zone() {
+    let schedules = [
+        schedule("morning", "0 0 9 * * *", "timezone = \"Asia/Kolkata\"\nexec.command = [\"/bin/true\"]"),
+        schedule("off", "0 30 12 * * 1", "instance = \"main\"\nenabled = false\nexec.command = [\"/bin/true\"]"),
+    ];
+    let main = instance("main", "http://127.0.0.1:9", "");
+    let home = Home::new(&(main.clone() + &*schedules.concat()));
+    let listed = home.done(&["schedules", "--next", "5"]);
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let (morning, off) = listed.split_once("\n\n").unwrap();
+    let runs = |part: &str| {
+        let runs = part.lines().skip(2).map(|line| line.trim().split_once(' ').unwrap().1);
+        runs.map(|at| DateTime::strptime("%Y-%m-%d %H:%M:%S", at).unwrap()).collect::<Vec<_>>()
+    };
+    assert!(morning.starts_with("morning\n  0 0 9 * * * Asia/Kolkata, exec, all instances\n"), "{listed}");
+    let now = Timestamp::now().in_tz("Asia/Kolkata").unwrap().datetime();
+    let first = now.date().at(9, 0, 0, 0);
+    let first = if first > now { first } else { first + 1.day() };
+    assert_eq!(runs(morning), (0..5).map(|day| first + day.days()).collect::<Vec<_>>(), "{listed}");
+    assert!(off.starts_with("off\n  0 30 12 * * 1 UTC, exec, main, switched off\n"), "{listed}");
+    assert!(runs(off).windows(2).all(|two| two[0] + 7.days() == two[1]), "{listed}");
+    assert_eq!(off.matches("  Monday ").count(), 5, "{listed}");
+
+    home.configure("127.0.0.1:0", &main);
+    assert_eq!(home.done(&["schedules"]).stdout, b"there are no schedules\n");
+    assert_eq!(home.done(&["schedules", "--next", "0"]).status.code(), Some(2));
 }
 
 #[tokio::test]

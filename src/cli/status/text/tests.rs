@@ -46,7 +46,7 @@ fn status(jobs: Option<Jobs>) -> Status {
         stuck: Stuck::default(),
     };
     let daemon = Daemon { running: true, pid: Some(4711) };
-    Status { at: at("2026-11-24T10:00:00Z"), daemon, instances: vec![instance] }
+    Status { at: at("2026-11-24T10:00:00Z"), daemon, instances: vec![instance], owed: Vec::new() }
 }
 
 #[test]
@@ -179,4 +179,32 @@ fn no_line_is_longer_than_a_terminal_whatever_is_in_it() {
     let shown = show(&status);
     assert!(shown.lines().all(|line| line.chars().count() <= COLUMNS), "{shown}");
     assert!(shown.contains("a-type-of-jobs-39"));
+}
+
+#[test]
+fn what_is_owed_is_shown_at_the_end_and_what_to_do_about_dead_letters() {
+    let owes = |rule: &str, pending, dead, oldest: Option<&str>| Owed {
+        rule: rule.into(),
+        pending,
+        dead,
+        oldest_pending_at: oldest.map(at),
+    };
+    let mut status = status(None);
+    status.owed = vec![owes("announce", 3, 0, Some("2026-11-24T09:43:00Z"))];
+    let shown = show(&status);
+    let expected = "\n
+  owed by                                       pending    oldest     dead
+              announce                                3    17 min        0
+";
+    assert!(shown.ends_with(expected), "{shown}");
+
+    status.owed.push(owes("failed transcodes to the team chat of all", 0, 12, None));
+    let shown = show(&status);
+    let expected = "\n
+  owed by                                       pending    oldest     dead
+              announce                                3    17 min        0
+              failed transcodes to the team c…        0                 12
+              dead letters: look with `tubewarden deliveries list`
+";
+    assert!(shown.ends_with(expected), "{shown}");
 }
