@@ -29,8 +29,12 @@ pub use self::events::{EventFilter, StoredEvent};
 pub use self::file::{Holder, holder};
 use self::file::{Identity, Lock};
 pub use self::instances::{Enrolment, KnownInstance};
-pub use self::outbox::{Admitted, Claim, Firing, Kept, Listed, Next, Owed, Owes, Settlement, Verdict, Which};
+
+pub use self::outbox::{
+    Admitted, Claim, Fired, Firing, Kept, Listed, Next, Owed, Owes, Settlement, Turn, Verdict, Which,
+};
 pub use self::prune::Pruned;
+pub use self::rules::Enrolled;
 use self::sqlite::Content;
 pub use self::tokens::{SignedIn, TokenPair};
 

@@ -1,6 +1,8 @@
 //! Where secrets come from: the configuration itself, the environment, a file.
 //! A secret is never part of an error, and leaves here in a `SecretString` only.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -68,6 +70,7 @@ impl<'a> Vault<'a> {
     /// as `${NAME}`, or under the name with `_file` at its end.
     pub(super) fn headers(&self, section: &mut Section<'_, '_>) -> Vec<(String, SecretString)> {
         let directory = section.source().directory();
+        let seen = RefCell::new(BTreeSet::new());
         let headers = section.rest(|name, item| {
             let header = name.strip_suffix("_file");
             let value = match header {
@@ -75,6 +78,9 @@ impl<'a> Vault<'a> {
                 None => self.read(item, |text| self.inline(text), header_text),
             };
             let header = super::value::header_name(header.unwrap_or(name))?;
+            if !seen.borrow_mut().insert(header.to_ascii_lowercase()) {
+                return Err("stands there twice, for headers know no capitals; leave one out".to_owned().into());
+            }
             Ok((header, value?))
         });
         headers.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()

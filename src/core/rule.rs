@@ -142,18 +142,22 @@ impl RuleMemory {
 
     /// Decides on an event of that moment, and remembers it.
     pub fn admit(&mut self, rule: &str, terms: &Terms, event: &Event, now: Timestamp) -> Admission {
-        if self.is_repeated(terms, event, now) {
+        let key = terms.dedupe.and_then(|dedupe| dedupe.by.key(event));
+        if self.is_repeated(terms, key.as_deref(), now) {
             return Admission::Deduplicated;
         }
         self.open.retain(|_, open| terms.batch.is_some() && now < open.closes && open.events < MOST_IN_BATCH);
         if let Some(open) = self.open.get_mut(event.instance()) {
             open.events += 1;
-            return Admission::Joins { delivery: open.delivery.clone() };
+            let delivery = open.delivery.clone();
+            self.see(key, now);
+            return Admission::Joins { delivery };
         }
         if !self.is_within(terms, now) {
             self.swallow(event, now);
             return Admission::Limited;
         }
+        self.see(key, now);
         let delivery = delivery_id(&event.id, rule);
         let collected = now.saturating_add(terms.batch.unwrap_or_default()).unwrap_or(now);
         let due = terms.quiet.as_ref().map_or(collected, |quiet| quiet.ends_after(collected));
@@ -177,24 +181,24 @@ impl RuleMemory {
         self.swallowed.take()
     }
 
-    fn is_repeated(&mut self, terms: &Terms, event: &Event, now: Timestamp) -> bool {
+    fn is_repeated(&mut self, terms: &Terms, key: Option<&str>, now: Timestamp) -> bool {
         let Some(dedupe) = terms.dedupe else {
             self.seen.clear();
             return false;
         };
-        let Some(key) = dedupe.by.key(event) else { return false };
-        let is_recent = |at: &Timestamp| now.duration_since(*at) < dedupe.within && *at <= now;
-        if self.seen.get(&key).is_some_and(is_recent) {
-            return true;
-        }
-        self.seen.retain(|_, at| is_recent(at));
+        self.seen.retain(|_, at| now.duration_since(*at) < dedupe.within && *at <= now);
+        key.is_some_and(|key| self.seen.contains_key(key))
+    }
+
+    /// Only what is acted on: what a limit swallowed has still to come.
+    fn see(&mut self, key: Option<String>, now: Timestamp) {
+        let Some(key) = key else { return };
         if self.seen.len() >= MOST_SEEN
             && let Some(oldest) = self.seen.iter().min_by_key(|(_, at)| **at).map(|(key, _)| key.clone())
         {
             self.seen.remove(&oldest);
         }
         self.seen.insert(key, now);
-        false
     }
 
     fn is_within(&mut self, terms: &Terms, now: Timestamp) -> bool {
@@ -229,7 +233,7 @@ impl RuleMemory {
 
 impl DedupeBy {
     /// What makes two events the same to a rule. Without it an event is like no other.
-    fn key(self, event: &Event) -> Option<String> {
+    pub fn key(self, event: &Event) -> Option<String> {
         let text = |value: Option<&serde_json::Value>| value.and_then(|value| value.as_str()).map(str::to_owned);
         let own = match self {
             Self::Video => text(event.data.get("video").and_then(|video| video.get("uuid")))?,

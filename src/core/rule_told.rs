@@ -10,13 +10,16 @@ use super::rule::Swallowed;
 /// What stands in the data of each event of a script, whatever it says itself.
 const OWN: [&str; 3] = ["instance", "rule", "depth"];
 
-/// What a script tells because of `cause`; `place` is its place among what that run told.
-pub fn custom(cause: &Value, rule: &str, place: usize, kind: String, told: Map<String, Value>) -> Option<Event> {
+/// What a script tells because of these events; `place` is its place among what that
+/// run told. The first event is the cause, and the deepest counts.
+pub fn custom(causes: &[Value], rule: &str, place: usize, kind: String, told: Map<String, Value>) -> Option<Event> {
+    let cause = causes.first()?;
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let origin = Origin { name: text(&cause["data"]["instance"])?, url: text(&cause["source"])? };
     let time: Timestamp = cause["time"].as_str()?.parse().ok()?;
     let what = format!("{}/{rule}/{place}", cause["id"].as_str()?);
-    let depth = cause["data"]["depth"].as_u64().filter(|_| is_custom(cause)).unwrap_or(0) + 1;
+    let depth = causes.iter().filter(|cause| is_custom(cause)).filter_map(|cause| cause["data"]["depth"].as_u64());
+    let depth = depth.max().unwrap_or(0) + 1;
     let mut data = Map::from_iter([("rule".to_owned(), rule.into()), ("depth".to_owned(), depth.into())]);
     data.extend(told.into_iter().filter(|(key, _)| !OWN.contains(&key.as_str())));
     let event = Event::new(&origin, EventKind::Custom, &what, None, time, data);

@@ -85,7 +85,7 @@ fn swallowed(origin: &Origin) -> Swallowed {
 /// Of what a script says, nobody knows more than its type.
 fn custom(origin: &Origin) -> Event {
     let cause = sample(EventKind::VideoPublished, origin).to_json();
-    let told = rule_told::custom(&cause, "a rule", 0, "custom.sample".to_owned(), Map::new());
+    let told = rule_told::custom(&[cause], "a rule", 0, "custom.sample".to_owned(), Map::new());
     told.unwrap_or_else(|| rule_told::fired(origin, "a schedule", moment(0)))
 }
 

@@ -50,12 +50,20 @@ impl Rules {
         let of_rules = config.rules.iter().map(|rule| (&rule.name, &rule.action, rule.terms.clone()));
         let of_schedules = config.schedules.iter().map(|of| (&of.name, &of.action, Terms::default()));
         let all: Vec<_> = of_rules.chain(of_schedules).collect();
-        let names: Vec<&str> = all.iter().map(|(name, ..)| name.as_str()).collect();
-        let added = store.enrol_rules(&names, Timestamp::now()).await.context("make the rules known to the state")?;
+        let names: Vec<_> = all.iter().map(|(name, _, terms)| (name.as_str(), terms.batch.is_some())).collect();
+        let enrolled =
+            store.enrol_rules(&names, Timestamp::now()).await.context("make the rules known to the state")?;
+        for (rule, owed) in &enrolled.orphaned {
+            tracing::warn!(
+                rule,
+                owed,
+                "the rule is not in the configuration any more: what it owed is kept as dead letters; see `tubewarden deliveries list`"
+            );
+        }
         let mut owners = BTreeMap::new();
         for (name, action, terms) in all {
             let owner = Arc::new(Owner { name: name.clone(), action: action.kind(), terms });
-            let added_at = added.get(name).copied().unwrap_or(Timestamp::MAX);
+            let added_at = enrolled.added_at.get(name).copied().unwrap_or(Timestamp::MAX);
             metrics.begin(name, owner.action);
             owners.insert(name.clone(), Owning { owner, added_at, bell: Arc::default() });
         }

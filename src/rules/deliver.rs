@@ -2,7 +2,7 @@
 //! endpoint. What failed waits by itself and blocks nothing behind it; a rule whose
 //! every try fails rests as a whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,10 +19,12 @@ use crate::core::rule::{ActionKind, Owner};
 use crate::core::rule_told::{custom, limited};
 use crate::log;
 use crate::metrics::{Delivered, InstanceMetrics};
-use crate::store::{Committed, Next, Owed, Settlement, Store, StoreError, Verdict};
+use crate::store::{Committed, Next, Owed, Settlement, Store, StoreError, Turn, Verdict};
 
-/// So many tries in a row fail before a rule rests.
-const FAILURES_BEFORE_REST: u32 = 3;
+/// So many deliveries fail before a rule rests, and none succeeds.
+const FAILURES_BEFORE_REST: usize = 3;
+/// Of so many it is remembered that they failed.
+const MOST_FAILURES: usize = 32;
 /// The store is asked again after so long, if it fails.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 /// Nobody waits longer without looking: what is written by hand rings no bell here.
@@ -52,16 +54,19 @@ pub(super) struct Shared {
 }
 
 /// How the tries of a rule went lately.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Course {
-    failures: u32,
+    began: Instant,
+    /// Deliveries that failed since one succeeded. One that fails again and again says
+    /// nothing of the others.
+    failed: BTreeSet<i64>,
     rests_until: Option<Instant>,
 }
 
 impl Courier {
     pub(super) async fn keep_delivering(self, mut stopping: watch::Receiver<bool>) {
         let Some(bell) = self.shared.rules.owning(&self.owner.name).map(|owning| owning.bell.clone()) else { return };
-        let mut course = Course::default();
+        let mut course = Course { began: Instant::now(), failed: BTreeSet::new(), rests_until: None };
         while !*stopping.borrow() {
             let wait = match self.step(&mut course, &stopping).await {
                 Ok(Step::Done) => continue,
@@ -105,7 +110,17 @@ impl Courier {
             course.rests_until = None;
         }
         let now = Timestamp::now();
-        match self.shared.store.next_owed(name, now).await? {
+        let quiet = self.owner.terms.quiet.as_ref().and_then(|quiet| quiet.holds_until(now));
+        let turn = match (quiet, course.failed.len() < FAILURES_BEFORE_REST) {
+            (Some(_), _) => Turn::ByHand,
+            (None, true) => Turn::Oldest,
+            // Whether the other side is back is best learnt by what it has not refused yet.
+            (None, false) => Turn::Fresh,
+        };
+        if let Some(end) = quiet {
+            wait = wait.min(until(end, now));
+        }
+        match self.shared.store.next_owed(name, now, turn).await? {
             Next::Nothing => Ok(Step::Wait(wait)),
             Next::At(due) => Ok(Step::Wait(wait.min(until(due, now)))),
             Next::Owed(owed) => self.deliver(owed, course, stopping).await,
@@ -115,19 +130,14 @@ impl Courier {
     /// One try, and what it leads to.
     async fn deliver(
         &self,
-        mut owed: Owed,
+        owed: Owed,
         course: &mut Course,
         stopping: &watch::Receiver<bool>,
     ) -> Result<Step, StoreError> {
         let (name, action) = (&self.owner.name, self.owner.action);
         let metrics = self.shared.rules.metrics();
         let now = Timestamp::now();
-        let before = owed.events.len();
-        owed.events.retain(|event| !self.is_stale(event, now));
-        let stale = before - owed.events.len();
-        if owed.events.is_empty() {
-            self.settle(&Settlement::new(owed.seq, name, Verdict::Gone, now), stopping).await;
-            metrics.delivered(name, action, Delivered::Stale, stale as u64);
+        if self.drops_stale(&owed, now, stopping).await? {
             return Ok(Step::Done);
         }
         let delivery = Delivery { id: &owed.id, rule: name, events: &owed.events, is_batch: owed.is_batch };
@@ -152,9 +162,6 @@ impl Courier {
         let settlement = self.settlement(&owed, verdict, acted);
         self.settle(&settlement, stopping).await;
         metrics.delivered(name, action, result, 1);
-        if stale > 0 {
-            metrics.delivered(name, action, Delivered::Stale, stale as u64);
-        }
         if self.is_schedule && result != Delivered::Retry {
             let instance = owed.events.first().and_then(|event| event["data"]["instance"].as_str());
             metrics.ran(instance.unwrap_or_default(), name, result == Delivered::Ok, Timestamp::now());
@@ -166,29 +173,68 @@ impl Courier {
         Ok(Step::Done)
     }
 
+    /// Leaves out what is older than the rule acts on. Whether one of many events is, is
+    /// asked before the first try alone: later the delivery has its content.
+    async fn drops_stale(
+        &self,
+        owed: &Owed,
+        now: Timestamp,
+        stopping: &watch::Receiver<bool>,
+    ) -> Result<bool, StoreError> {
+        if owed.is_by_hand {
+            return Ok(false);
+        }
+        let left: Vec<Value> = owed.events.iter().filter(|event| !self.is_stale(event, now)).cloned().collect();
+        let stale = owed.events.len() - left.len();
+        if left.is_empty() {
+            self.settle(&Settlement::new(owed.seq, &self.owner.name, Verdict::Gone, now), stopping).await;
+        } else if stale > 0 && owed.tries == 0 {
+            self.shared.store.shed(owed.seq, &left).await?;
+        } else {
+            return Ok(false);
+        }
+        let (rule, delivery) = (&self.owner.name, &owed.id);
+        tracing::info!(
+            rule,
+            delivery,
+            events = stale,
+            tries = owed.tries,
+            "too old for the rule (`max_age`): left out"
+        );
+        self.shared.rules.metrics().delivered(rule, self.owner.action, Delivered::Stale, stale as u64);
+        Ok(true)
+    }
+
     fn verdict(&self, owed: &Owed, outcome: &Outcome, course: &mut Course) -> Verdict {
         let (why, after) = match outcome {
             Outcome::Done => {
-                *course = Course::default();
+                course.failed.clear();
                 return Verdict::Gone;
             }
             Outcome::Dead { why } | Outcome::Gone { why } => {
                 // It was answered, so the other side is there.
-                course.failures = 0;
+                course.failed.clear();
                 return Verdict::Dead { why: why.clone() };
             }
             Outcome::Again { why, after } => (why, *after),
         };
-        course.failures = course.failures.saturating_add(1);
-        let over = course.failures.saturating_sub(FAILURES_BEFORE_REST);
-        if course.failures >= FAILURES_BEFORE_REST || after.is_some() {
-            let rest = after.unwrap_or_default().max(self.pause(over));
-            course.rests_until = Some(Instant::now() + rest);
+        if course.failed.len() < MOST_FAILURES {
+            course.failed.insert(owed.seq);
+        }
+        // A schedule has its own times.
+        if let Some(over) = course.failed.len().checked_sub(FAILURES_BEFORE_REST).filter(|_| !self.is_schedule) {
+            course.rests_until = Some(Instant::now() + self.pause(over as u32));
+        }
+        if let Some(after) = after {
+            let until = Instant::now() + after;
+            course.rests_until = Some(course.rests_until.map_or(until, |rests| rests.max(until)));
         }
         let now = Timestamp::now();
         // Negative after the clock was set back.
         let waited = Duration::try_from(now.duration_since(owed.first_due_at)).unwrap_or_default();
-        if waited >= self.patience.give_up {
+        // After a long time off, the other side may come up later than we do.
+        let has_tried = course.began.elapsed() >= self.patience.give_up.min(self.patience.max_backoff);
+        if waited >= self.patience.give_up && has_tried {
             let tries = owed.tries.saturating_add(1);
             return Verdict::Dead { why: format!("given up after {tries} tries: {why}") };
         }
@@ -214,10 +260,9 @@ impl Courier {
         if acted.outcome != Outcome::Done {
             return settlement;
         }
-        let cause = owed.events.first();
         let told = acted.emitted.into_iter().enumerate();
         settlement.events = told
-            .filter_map(|(place, emitted)| custom(cause?, &self.owner.name, place, emitted.kind, emitted.data))
+            .filter_map(|(place, emitted)| custom(&owed.events, &self.owner.name, place, emitted.kind, emitted.data))
             .collect();
         settlement.claims = self.shared.rules.claims(&settlement.events);
         settlement.kept = acted.kept;

@@ -89,7 +89,13 @@ impl Timer {
         let firing = Firing { schedule: name.clone(), event, claims };
         loop {
             match self.shared.store.fire(&firing).await {
-                Ok(committed) => return self.shared.tell(&committed),
+                Ok(fired) => {
+                    if let Some(why) = &fired.failed {
+                        tracing::warn!(schedule = %name, peertube_instance = %origin.name, why, "a run failed until its next time came");
+                        self.shared.rules.metrics().ran(&origin.name, name, false, Timestamp::now());
+                    }
+                    return self.shared.tell(&fired.committed);
+                }
                 Err(error) => {
                     tracing::warn!(schedule = %name, error = %anyhow::anyhow!(error), "a schedule waits for the state");
                     tokio::time::sleep(STORE_PAUSE).await;

@@ -12,7 +12,8 @@ use sqlx::FromRow;
 
 use super::{Store, StoreError};
 pub use by_hand::{Listed, Which};
-pub use fire::Firing;
+pub use fire::{Fired, Firing};
+pub(super) use owe::add_event;
 pub(super) use owe::write_claims;
 pub use owe::{Admitted, Claim};
 pub use settle::{Kept, Settlement, Verdict};
@@ -20,13 +21,28 @@ pub use settle::{Kept, Settlement, Verdict};
 const DOING: &str = "read what is owed";
 
 /// The plus keeps it from sorting all that is due, which may be ten thousands.
-const NEXT: &str = "SELECT seq, id, is_batch, created_at, first_due_at, tries FROM deliveries
+const NEXT: &str = "SELECT seq, id, is_batch, created_at, first_due_at, tries, by_hand FROM deliveries
      WHERE rule = $1 AND state = 'pending' AND +due_at <= $2 ORDER BY seq LIMIT 1";
+const NEXT_FRESH: &str = "SELECT seq, id, is_batch, created_at, first_due_at, tries, by_hand FROM deliveries
+     WHERE rule = $1 AND state = 'pending' AND +due_at <= $2 AND tries = 0 ORDER BY seq LIMIT 1";
+const NEXT_BY_HAND: &str = "SELECT seq, id, is_batch, created_at, first_due_at, tries, by_hand FROM deliveries
+     WHERE rule = $1 AND state = 'pending' AND +due_at <= $2 AND by_hand = 1 ORDER BY seq LIMIT 1";
 const NEXT_DUE: &str = "SELECT min(due_at) FROM deliveries WHERE rule = $1 AND state = 'pending'";
 const OWES: &str = "SELECT rule, CAST(sum(CASE WHEN state = 'pending' THEN 1 ELSE 0 END) AS BIGINT),
             CAST(sum(CASE WHEN state = 'dead' THEN 1 ELSE 0 END) AS BIGINT),
             min(CASE WHEN state = 'pending' THEN created_at END)
      FROM deliveries GROUP BY rule ORDER BY rule";
+
+/// Which of all that is due comes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// What is owed longest.
+    Oldest,
+    /// What was never tried, before what failed already.
+    Fresh,
+    /// Nothing but what a person had tried again.
+    ByHand,
+}
 
 /// What one try is made of.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +55,8 @@ pub struct Owed {
     pub first_due_at: Timestamp,
     /// Before this one.
     pub tries: u32,
+    /// Whether a person had it tried again.
+    pub is_by_hand: bool,
     /// CloudEvents, oldest first.
     pub events: Vec<Value>,
 }
@@ -69,20 +87,30 @@ struct OwedRow {
     created_at: i64,
     first_due_at: i64,
     tries: i64,
+    by_hand: i64,
 }
 
 impl Store {
-    /// The delivery that a rule should try now: of those that are due, the one owed
-    /// longest. From now on no event joins it.
-    pub async fn next_owed(&self, rule: &str, now: Timestamp) -> Result<Next, StoreError> {
+    /// The delivery that a rule should try now, of those that are due. From now on no
+    /// event joins it.
+    pub async fn next_owed(&self, rule: &str, now: Timestamp, turn: Turn) -> Result<Next, StoreError> {
         let failed = |e| self.sql(DOING, e);
-        let row: Option<OwedRow> = sqlx::query_as(NEXT)
-            .bind(rule)
-            .bind(now.as_millisecond())
-            .fetch_optional(&self.readers)
-            .await
-            .map_err(failed)?;
-        let Some(row) = row else {
+        let questions: &[&'static str] = match turn {
+            Turn::Oldest => &[NEXT],
+            Turn::Fresh => &[NEXT_FRESH, NEXT],
+            Turn::ByHand => &[NEXT_BY_HAND],
+        };
+        let mut found: Option<OwedRow> = None;
+        for question in questions {
+            if found.is_none() {
+                let asked = sqlx::query_as(*question).bind(rule).bind(now.as_millisecond());
+                found = asked.fetch_optional(&self.readers).await.map_err(failed)?;
+            }
+        }
+        let Some(row) = found else {
+            if turn == Turn::ByHand {
+                return Ok(Next::Nothing);
+            }
             let due: Option<i64> =
                 sqlx::query_scalar(NEXT_DUE).bind(rule).fetch_one(&self.readers).await.map_err(failed)?;
             return Ok(match due {
@@ -107,9 +135,26 @@ impl Store {
             created_at: time(row.created_at)?,
             first_due_at: time(row.first_due_at)?,
             tries: u32::try_from(row.tries).unwrap_or(u32::MAX),
+            is_by_hand: row.by_hand != 0,
             events: events.collect::<Result<_, _>>()?,
             id: row.id,
         }))
+    }
+
+    /// Leaves only these events in a delivery that was not tried yet.
+    pub async fn shed(&self, seq: i64, left: &[Value]) -> Result<(), StoreError> {
+        let doing = "leave old events out of a delivery";
+        let failed = |e| self.sql(doing, e);
+        let mut transaction = self.begin(doing).await?;
+        sqlx::query("DELETE FROM delivery_events WHERE delivery = $1")
+            .bind(seq)
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed)?;
+        for (event, position) in left.iter().zip(0..) {
+            add_event(&mut transaction, seq, position, event).await.map_err(failed)?;
+        }
+        self.finish(doing, transaction).await
     }
 
     /// How much each rule owes that owes anything.

@@ -7,7 +7,11 @@ use sqlx::{Connection, SqlSafeStr};
 pub(super) const TABLE: &str = "schema_version";
 
 /// A version's number is its place here, from 1. What was released is never changed.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_first.sql"), include_str!("migrations/0002_outbox.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_first.sql"),
+    include_str!("migrations/0002_outbox.sql"),
+    include_str!("migrations/0003_by_hand.sql"),
+];
 
 /// The version that this program reads and writes.
 pub(super) const KNOWN: i64 = MIGRATIONS.len() as i64;

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
@@ -19,6 +22,8 @@ use crate::core::signing::SigningKey;
 
 const KINDS: [&str; 3] = ["webhook", "exec", "script"];
 const LONGEST_SCRIPT: u64 = 256 * 1024;
+/// A bundle of all the certificates of a system has some 250 KB.
+const LARGEST_CA_FILE: u64 = 4 << 20;
 
 /// What an action is for, so that it can be tried on samples.
 pub(super) struct For<'a> {
@@ -65,7 +70,8 @@ fn webhook(section: &mut Section<'_, '_>, of: &For<'_>, vault: &Vault<'_>) -> Op
     let directory = section.source().directory();
     let ca_file = section.get("ca_file", |item| {
         let path = directory.join(item.string()?);
-        read_text(&path, LONGEST_SCRIPT).map_err(|problem| format!("{} {problem}", path.display()))?;
+        let text = read_text(&path, LARGEST_CA_FILE).map_err(|problem| format!("{} {problem}", path.display()))?;
+        certificates(text.as_bytes()).map_err(|problem| format!("{} {problem}", path.display()))?;
         std::path::absolute(path).map_err(|error| format!("cannot find the working directory: {error}").into())
     });
     let is_json = content_type.as_deref().is_none_or(|kind| kind.contains("json"));
@@ -137,27 +143,54 @@ fn patience(section: &mut Section<'_, '_>, timeout: Duration) -> Patience {
     let mut get = |key, limits, otherwise| section.get(key, |item| value::duration(item, limits)).unwrap_or(otherwise);
     let timeout = get("timeout", &value::ACTION_TIMEOUT, otherwise.timeout);
     let backoff = get("backoff", &value::BACKOFF, otherwise.backoff);
-    let max_backoff = get("max_backoff", &value::BACKOFF, otherwise.max_backoff.max(backoff));
     let give_up = get("give_up", &value::GIVE_UP, otherwise.give_up);
-    Patience { timeout, backoff, max_backoff: max_backoff.max(backoff), give_up }
+    let max_backoff = section.get("max_backoff", |item| {
+        let most = value::duration(item, &value::BACKOFF)?;
+        if most < backoff {
+            return Err(format!("is less than backoff, {backoff:?}; write as much at least").into());
+        }
+        Ok(most)
+    });
+    Patience { timeout, backoff, max_backoff: max_backoff.unwrap_or(otherwise.max_backoff.max(backoff)), give_up }
 }
 
 /// A template, tried on samples. What is said to be JSON has to be JSON.
 fn template(item: &Item<'_>, on: &Globs, is_batch: bool, is_json: bool) -> Result<Template, Problem> {
     let trial = Trial::of(on);
     let template = Template::parse(item.string()?, &trial, is_batch).map_err(|error| error.to_string())?;
-    if is_json {
-        for (kind, text) in template.sample_outputs(&trial).map_err(|error| error.to_string())? {
-            if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(&text) {
-                let problem = format!(
-                    "is no JSON for a {kind} event: {error}; write values as {{{{ … | tojson }}}}, without quotes \
-                     around them, or another content_type"
-                );
-                return Err(problem.into());
-            }
+    if !is_json {
+        return Ok(template);
+    }
+    for (kind, text) in template.sample_outputs(&trial).map_err(|error| error.to_string())? {
+        if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(&text) {
+            let problem = format!(
+                "is no JSON for a {kind} event: {error}; write values as {{{{ … | tojson }}}}, without quotes \
+                 around them, or another content_type"
+            );
+            return Err(problem.into());
         }
     }
-    Ok(template)
+    for (kind, text) in template.hostile_outputs(&trial).map_err(|error| error.to_string())? {
+        if serde_json::from_str::<serde::de::IgnoredAny>(&text).is_err() {
+            let problem = format!(
+                "is no JSON for a {kind} event with a quotation mark in its texts, which could say anything then; \
+                 write values as {{{{ … | tojson }}}}, without quotes around them"
+            );
+            return Err(problem.into());
+        }
+    }
+    Ok(template.of_json())
+}
+
+/// Whether a file holds certificates, and nothing but those.
+fn certificates(pem: &[u8]) -> Result<(), String> {
+    let none = || "holds no certificate in PEM; it should have -----BEGIN CERTIFICATE-----".to_owned();
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|_| none())?;
+        roots.add(certificate).map_err(|error| format!("holds a certificate that can't be used: {error}"))?;
+    }
+    if roots.is_empty() { Err(none()) } else { Ok(()) }
 }
 
 /// An address of http or https. It may be a secret, so it is never quoted.

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use jiff::SignedDuration;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 
 use super::actions::{For, action};
 use crate::config::error::ConfigError;
@@ -14,9 +14,11 @@ use crate::config::secret::Vault;
 use crate::config::section::{Item, Problem, Section};
 use crate::config::value::{self, quoted};
 use crate::core::cron::Cron;
+use crate::core::event::{EventKind, Origin};
 use crate::core::glob::Globs;
 use crate::core::lang::{Trial, When};
 use crate::core::rule::{Dedupe, DedupeBy, Limit, Quiet, Terms};
+use crate::core::samples::sample;
 
 const MOST_OF_A_LIMIT: u32 = 1000;
 
@@ -57,15 +59,33 @@ impl Seen {
 
 pub(super) fn rule(section: &mut Section<'_, '_>, seen: &mut Seen, vault: &Vault<'_>) -> Option<Rule> {
     let name = seen.name(section, "rule");
-    let on = section.require("on", r#"["job.failed"]"#, value::event_globs);
+    let on = section.require("on", r#"["job.failed"]"#, |item| {
+        let on = value::event_globs(item)?;
+        match EventKind::ALL.iter().any(|kind| kind.can_match(&on)) {
+            true => Ok(on),
+            false => Err(
+                r#"matches no event, so the rule would never act; write types such as "job.failed""#.to_owned().into(),
+            ),
+        }
+    });
     let instances = instances(section, seen);
-    let terms = terms(section);
+    let terms = terms(section, on.as_ref());
     let when = section.take("when");
     let when = match (&on, when) {
         (Some(on), Some(item)) => section.parse(&item, |item| parse_when(item, on)).map(Some),
         _ => Some(None),
     };
-    let max_age = section.get("max_age", |item| value::duration(item, &value::SPAN));
+    let max_age = section.get("max_age", |item| {
+        let max_age = value::duration(item, &value::SPAN)?;
+        match terms.batch {
+            Some(batch) if signed(max_age) <= batch => {
+                Err("is no more than batch, so what a batch collects would be too old when it ends; write more"
+                    .to_owned()
+                    .into())
+            }
+            _ => Ok(max_age),
+        }
+    });
     let enabled = section.get("enabled", |item| item.boolean()).unwrap_or(true);
     let of = For { on: on.as_ref(), is_batch: terms.batch.is_some() };
     let action = action(section, &of, vault);
@@ -78,7 +98,16 @@ pub(super) fn schedule(section: &mut Section<'_, '_>, seen: &mut Seen, vault: &V
     let cron = section.require("cron", r#""0 0 9 * * *""#, |item| {
         Cron::parse(item.string()?, zone).map_err(|error| error.to_string().into())
     });
-    let jitter = section.get("jitter", |item| value::duration(item, &value::JITTER)).unwrap_or(Duration::ZERO);
+    let jitter = section.get("jitter", |item| {
+        let jitter = value::duration(item, &value::JITTER)?;
+        match cron.as_ref().and_then(closest) {
+            Some(closest) if signed(jitter) > closest => {
+                Err(format!("is longer than the {closest:#} between two runs; write that or less").into())
+            }
+            _ => Ok(jitter),
+        }
+    });
+    let jitter = jitter.unwrap_or(Duration::ZERO);
     let catch_up = section.get("catch_up", |item| item.boolean()).unwrap_or(false);
     let item = section.take("instance");
     let instance = item.and_then(|item| {
@@ -113,7 +142,14 @@ fn instances(section: &mut Section<'_, '_>, seen: &mut Seen) -> Option<Vec<Strin
     Some(names.into_iter().map(|(name, _)| name.to_owned()).collect())
 }
 
-fn terms(section: &mut Section<'_, '_>) -> Terms {
+/// The least time between the next runs.
+fn closest(cron: &Cron) -> Option<SignedDuration> {
+    let next = |at: &Timestamp| cron.next_after(*at);
+    let runs: Vec<Timestamp> = std::iter::successors(next(&Timestamp::now()), next).take(20).collect();
+    runs.windows(2).map(|two| two[1].duration_since(two[0])).min()
+}
+
+fn terms(section: &mut Section<'_, '_>, on: Option<&Globs>) -> Terms {
     let limit = section.get("limit", limit);
     let batch = section.get("batch", |item| value::duration(item, &value::BATCH)).map(signed);
     let by = section.get("dedupe", |item| {
@@ -124,7 +160,14 @@ fn terms(section: &mut Section<'_, '_>) -> Terms {
             ("instance", DedupeBy::Instance),
             ("type", DedupeBy::Type),
         ];
-        value::one_of(item, &ways)
+        let by = value::one_of(item, &ways)?;
+        match on.is_none_or(|on| is_told_by(on, by)) {
+            true => Ok(by),
+            false => Err("is told by none of the events that \"on\" matches, so nothing would be a repetition; \
+                          write another one, or leave it out"
+                .to_owned()
+                .into()),
+        }
     });
     let within = section.take("within");
     if let (None, Some(item)) = (by, &within) {
@@ -148,12 +191,21 @@ fn terms(section: &mut Section<'_, '_>) -> Terms {
     Terms { limit, dedupe, batch, quiet }
 }
 
+/// Whether an event that a rule is on can have what makes two of them the same.
+fn is_told_by(on: &Globs, by: DedupeBy) -> bool {
+    let origin = Origin { name: "main".to_owned(), url: "https://peertube.example.com".to_owned() };
+    let mut kinds = EventKind::ALL.into_iter().filter(|kind| kind.can_match(on));
+    // What scripts tell is known by nobody.
+    kinds.any(|kind| kind == EventKind::Custom || by.key(&sample(kind, &origin)).is_some())
+}
+
 /// `10/1h`: at most ten in any hour.
 fn limit(item: &Item<'_>) -> Result<Limit, Problem> {
     let text = item.string()?;
     let how = format!(r#"{} is no limit; write it like "10/1h""#, quoted(text));
     let (most, within) = text.split_once('/').ok_or_else(|| how.clone())?;
-    let most: u32 = most.trim().parse().map_err(|_| how)?;
+    let is_number = most.trim().bytes().all(|digit| digit.is_ascii_digit());
+    let most: u32 = most.trim().parse().ok().filter(|_| is_number).ok_or(how)?;
     if !(1..=MOST_OF_A_LIMIT).contains(&most) {
         return Err(format!("allows {most} deliveries; write 1 to {MOST_OF_A_LIMIT}").into());
     }

@@ -115,6 +115,26 @@ pub(super) fn emptied(event: &Value) -> Value {
     event
 }
 
+/// The event as a stranger might have it: whatever text is theirs holds a quotation mark.
+pub(super) fn hostile(event: &Value) -> Value {
+    /// What is a number, a time or a word of ours under any name.
+    const SAFE: [&str; 9] = ["uuid", "url", "instance", "rule", "schedule", "privacy", "state", "type", "job_id"];
+    fn spoil(value: &mut Value) {
+        match value {
+            Value::String(text) => text.push('"'),
+            Value::Array(items) => items.iter_mut().for_each(spoil),
+            Value::Object(fields) => {
+                let theirs = |key: &str| !key.ends_with("_at") && !SAFE.contains(&key);
+                fields.iter_mut().filter(|(key, _)| theirs(key)).for_each(|(_, value)| spoil(value));
+            }
+            _ => {}
+        }
+    }
+    let mut event = event.clone();
+    event.get_mut("data").into_iter().for_each(spoil);
+    event
+}
+
 /// A field of a variable, as it is written in Rhai: `event.data.video?.name`.
 #[derive(Debug)]
 pub(super) struct Written {

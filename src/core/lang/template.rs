@@ -8,7 +8,7 @@ use minijinja::value::{Kwargs, Serde};
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, context};
 use serde_json::Value;
 
-use super::fields::{Trial, emptied, missing_in, name_of, null_before, whole};
+use super::fields::{Trial, emptied, hostile, missing_in, name_of, null_before, whole};
 use super::{Mistake, Place};
 use crate::core::near::nearest;
 
@@ -95,6 +95,7 @@ pub struct Template {
     text: Arc<str>,
     env: Arc<Environment<'static>>,
     is_batch: bool,
+    is_json: bool,
 }
 
 impl Template {
@@ -112,7 +113,7 @@ impl Template {
         env.add_filter("tojson", to_json);
         env.add_filter("urlencode", url_encode);
         env.add_template_owned(NAME, text.to_owned()).map_err(|error| explain(&error, text, &[]))?;
-        let template = Self { text: text.into(), env: Arc::new(env), is_batch };
+        let template = Self { text: text.into(), env: Arc::new(env), is_batch, is_json: false };
         template.check_names(trial)?;
         for sample in trial.samples() {
             for events in template.tries(&sample.event) {
@@ -149,10 +150,29 @@ impl Template {
         tries.collect()
     }
 
+    /// The same of samples whose texts hold what would end a text of JSON.
+    pub fn hostile_outputs(&self, trial: &Trial) -> Result<Vec<(&'static str, String)>, Mistake> {
+        let tries = trial.samples().flat_map(|sample| {
+            let tries = self.tries(&hostile(&sample.event)).into_iter();
+            // In other branches it may lack what it never asks for otherwise.
+            tries.filter_map(|events| Some(Ok((sample.kind.as_str(), self.fill(&events).ok()?))))
+        });
+        tries.collect()
+    }
+
+    /// From now on it is an error if what it makes is no JSON.
+    pub fn of_json(self) -> Self {
+        Self { is_json: true, ..self }
+    }
+
     /// The body of a delivery. An error is one safe line.
     pub fn render(&self, events: &[Value]) -> Result<String, String> {
         let events: Vec<_> = events.iter().map(whole).collect();
-        self.fill(&events).map_err(|mistake| mistake.to_string())
+        let text = self.fill(&events).map_err(|mistake| mistake.to_string())?;
+        match self.is_json.then(|| serde_json::from_str::<serde::de::IgnoredAny>(&text)) {
+            Some(Err(error)) => Err(format!("it is no JSON: {error}; write values as {{{{ … | tojson }}}}")),
+            _ => Ok(text),
+        }
     }
 
     fn fill(&self, events: &[Value]) -> Result<String, Mistake> {

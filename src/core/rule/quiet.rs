@@ -27,6 +27,11 @@ impl Quiet {
         if from == to { Err(QuietError::Empty) } else { Ok(Self { from, to, zone }) }
     }
 
+    /// When the quiet hours end that this instant lies in.
+    pub fn holds_until(&self, at: Timestamp) -> Option<Timestamp> {
+        Some(self.ends_after(at)).filter(|end| *end > at)
+    }
+
     /// The instant itself, or if it lies in the quiet hours, when these end. Where the
     /// clock skips that time, just after the gap; where it shows it twice, at the first.
     pub fn ends_after(&self, at: Timestamp) -> Timestamp {

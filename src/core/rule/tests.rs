@@ -56,6 +56,20 @@ fn what_a_limit_swallows_is_summed_up_once_as_soon_as_it_allows_one_more() {
 }
 
 #[test]
+fn what_a_limit_swallowed_is_no_repetition_yet() {
+    let terms = Terms {
+        limit: Some(Limit { most: 1, within: seconds(10) }),
+        dedupe: Some(Dedupe { by: DedupeBy::Video, within: seconds(60) }),
+        ..Terms::default()
+    };
+    let mut memory = RuleMemory::default();
+    assert!(matches!(memory.admit("r", &terms, &event(1, "a"), at(0)), Admission::Owed { .. }));
+    assert_eq!(memory.admit("r", &terms, &event(2, "b"), at(1)), Admission::Limited);
+    assert!(matches!(memory.admit("r", &terms, &event(3, "b"), at(10)), Admission::Owed { .. }));
+    assert_eq!(memory.admit("r", &terms, &event(4, "b"), at(30)), Admission::Deduplicated);
+}
+
+#[test]
 fn of_the_same_video_the_first_within_the_time_is_acted_on() {
     let terms = Terms { dedupe: Some(Dedupe { by: DedupeBy::Video, within: seconds(60) }), ..Terms::default() };
     let mut memory = RuleMemory::default();

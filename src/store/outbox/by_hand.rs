@@ -72,7 +72,8 @@ impl Store {
         let mut retried = 0;
         for seq in self.seqs(which, doing).await? {
             let done = sqlx::query(
-                "UPDATE deliveries SET state = 'pending', due_at = $2, first_due_at = $2, tries = 0 WHERE seq = $1",
+                "UPDATE deliveries SET state = 'pending', due_at = $2, first_due_at = $2, tries = 0, by_hand = 1
+                 WHERE seq = $1",
             )
             .bind(seq)
             .bind(now.as_millisecond())

@@ -17,25 +17,37 @@ pub struct Firing {
     pub claims: Vec<Claim>,
 }
 
+/// What came of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fired {
+    pub committed: Committed,
+    /// Why the run before failed, if it gave way while it waited for another try.
+    pub failed: Option<String>,
+}
+
 impl Store {
     /// A run that still waits, for its turn or for another try, gives way to this one.
-    pub async fn fire(&self, firing: &Firing) -> Result<Committed, StoreError> {
+    pub async fn fire(&self, firing: &Firing) -> Result<Fired, StoreError> {
         let doing = "fire a schedule";
         let failed = |e| self.sql(doing, e);
         let instance = firing.event.instance();
         let mut transaction = self.begin(doing).await?;
         let events = std::slice::from_ref(&firing.event);
         let new = write_events(&mut transaction, events).await.map_err(failed)?;
+        let mut why = None;
         if new.contains(&true) {
-            let waiting: Vec<i64> = sqlx::query_scalar(
-                "SELECT seq FROM deliveries WHERE rule = $1 AND instance = $2 AND state = 'pending'",
+            let waiting: Vec<(i64, i64, Option<String>)> = sqlx::query_as(
+                "SELECT seq, tries, error FROM deliveries WHERE rule = $1 AND instance = $2 AND state = 'pending'",
             )
             .bind(&firing.schedule)
             .bind(instance)
             .fetch_all(&mut *transaction)
             .await
             .map_err(failed)?;
-            for seq in waiting {
+            for (seq, tries, error) in waiting {
+                if tries > 0 {
+                    why = Some(error.unwrap_or_default());
+                }
                 remove(&mut transaction, seq).await.map_err(failed)?;
             }
         }
@@ -53,7 +65,7 @@ impl Store {
         .map_err(failed)?;
         self.finish(doing, transaction).await?;
         let told = new.contains(&true).then(|| firing.event.clone());
-        Ok(Committed { told: told.into_iter().collect(), admitted })
+        Ok(Fired { committed: Committed { told: told.into_iter().collect(), admitted }, failed: why })
     }
 
     /// When a schedule last fired for an instance.

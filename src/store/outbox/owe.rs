@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde_json::Value;
 use sqlx::sqlite::SqliteConnection;
 
 use crate::core::event::Event;
@@ -116,7 +117,7 @@ async fn owe(
     .bind(due.as_millisecond())
     .execute(&mut *connection)
     .await?;
-    add_event(connection, seq, 0, event).await
+    add_event(connection, seq, 0, &event.to_json()).await
 }
 
 async fn join(connection: &mut SqliteConnection, delivery: &str, event: &Event) -> sqlx::Result<()> {
@@ -127,14 +128,19 @@ async fn join(connection: &mut SqliteConnection, delivery: &str, event: &Event) 
     .bind(delivery)
     .fetch_one(&mut *connection)
     .await?;
-    add_event(connection, seq, position, event).await
+    add_event(connection, seq, position, &event.to_json()).await
 }
 
-async fn add_event(connection: &mut SqliteConnection, seq: i64, position: i64, event: &Event) -> sqlx::Result<()> {
+pub(in crate::store) async fn add_event(
+    connection: &mut SqliteConnection,
+    seq: i64,
+    position: i64,
+    event: &Value,
+) -> sqlx::Result<()> {
     sqlx::query("INSERT INTO delivery_events (delivery, position, event) VALUES ($1, $2, $3)")
         .bind(seq)
         .bind(position)
-        .bind(event.to_json().to_string())
+        .bind(event.to_string())
         .execute(connection)
         .await?;
     Ok(())

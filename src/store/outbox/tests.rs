@@ -27,6 +27,8 @@ async fn what_couriers_ask_is_found_by_an_index_and_sorts_nothing() {
     let store = deep_in_debt(&home.path().join("state.db")).await;
     for (question, index) in [
         (NEXT, "INDEX deliveries_turn"),
+        (NEXT_FRESH, "INDEX deliveries_turn"),
+        (NEXT_BY_HAND, "INDEX deliveries_turn"),
         (NEXT_DUE, "COVERING INDEX deliveries_due"),
         (OWES, "COVERING INDEX deliveries_turn"),
     ] {
@@ -45,9 +47,9 @@ async fn of_twenty_thousand_deliveries_the_oldest_that_is_due_comes_next_and_all
     assert_eq!(owes.iter().map(|owes| owes.pending + owes.dead).sum::<u64>(), OWED as u64);
     assert_eq!(owes.iter().map(|owes| owes.dead).sum::<u64>(), OWED as u64 / 10);
     assert_eq!(owes[0].oldest_pending_at, Some(Timestamp::from_millisecond(5001).unwrap()));
-    let first = store.next_owed("rule 0", Timestamp::now()).await.unwrap();
+    let first = store.next_owed("rule 0", Timestamp::now(), Turn::Oldest).await.unwrap();
     assert!(matches!(&first, Next::Owed(owed) if owed.seq == 1), "{first:?}");
-    let early = store.next_owed("rule 0", Timestamp::UNIX_EPOCH).await.unwrap();
+    let early = store.next_owed("rule 0", Timestamp::UNIX_EPOCH, Turn::Fresh).await.unwrap();
     assert_eq!(early, Next::At(Timestamp::from_millisecond(5001).unwrap()));
 }
 

@@ -3,6 +3,7 @@
 
 pub(crate) mod receiver;
 mod terms;
+mod tries;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -36,6 +36,8 @@ struct State {
     tries: AtomicUsize,
     status: AtomicU16,
     taken: Mutex<Vec<Taken>>,
+    /// What holds this is refused.
+    poison: Mutex<Option<String>>,
 }
 
 impl Receiver {
@@ -48,7 +50,8 @@ impl Receiver {
         let take = move |headers: HeaderMap, body: Bytes| async move {
             let number = of_this.tries.fetch_add(1, Ordering::SeqCst) + 1;
             let status = of_this.status.load(Ordering::SeqCst);
-            if refuses(number) {
+            let poison = of_this.poison.lock().unwrap().clone();
+            if refuses(number) || poison.is_some_and(|poison| String::from_utf8_lossy(&body).contains(&poison)) {
                 return StatusCode::SERVICE_UNAVAILABLE;
             }
             if status == 200 {
@@ -84,6 +87,11 @@ impl Receiver {
     /// Answers with this status from now on; only 200 takes what comes.
     pub(crate) fn answer(&self, status: u16) {
         self.state.status.store(status, Ordering::SeqCst);
+    }
+
+    /// Refuses from now on what holds this text.
+    pub(crate) fn refuse_with(&self, poison: &str) {
+        *self.state.poison.lock().unwrap() = Some(poison.to_owned());
     }
 
     pub(crate) fn accepted(&self) -> Vec<Taken> {
