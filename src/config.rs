@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::core::cron::Cron;
@@ -109,7 +109,7 @@ pub struct VideosPolicy {
 }
 
 /// `[[instance]]`: one PeerTube server that is watched.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Instance {
     /// `name`, the label `peertube_instance`: unique, of letters, digits, `_`, `.` and
     /// `-`, at most 64; and its address without a slash at the end.
@@ -142,6 +142,15 @@ pub struct Account {
     /// `totp_secret` or `totp_secret_file`, for an account with two-factor
     /// authentication: base32, upper case, at least 16 characters, no padding.
     pub totp: Option<SecretString>,
+}
+
+impl PartialEq for Account {
+    fn eq(&self, other: &Self) -> bool {
+        let totp = |account: &Self| account.totp.as_ref().map(|totp| totp.expose_secret().to_owned());
+        self.username == other.username
+            && self.password.expose_secret() == other.password.expose_secret()
+            && totp(self) == totp(other)
+    }
 }
 
 /// `[poll]`: when each kind of poll runs.

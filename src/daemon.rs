@@ -1,8 +1,10 @@
 //! The daemon: wiring, supervision, and the order of starting and stopping. A core
 //! task that ends before it is told to ends the daemon, so that systemd restarts it.
 
+mod crew;
 mod one_round;
 mod open;
+mod reload;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -16,17 +18,20 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::config::Config;
+use self::crew::{Crew, Unit};
+use self::reload::Reloads;
+use crate::config::{self, Config};
 use crate::core::poll::PollKind;
 use crate::http::{self, Readiness};
-use crate::metrics::Metrics;
-use crate::poll::Ways;
-use crate::rules::{Acting, Place, Places, Rules};
+use crate::metrics::{InstanceMetrics, Metrics};
+use crate::poll::{Instance, Ways};
+use crate::rules::{Acting, Around, Deed, Here, Ready, Rules, Signals, Task};
 use crate::schedule::{Clock, WakeHandle, phase_of};
-use crate::service::{self, Manager, Watched};
+use crate::service::{self, AllVitals, Manager, Watched};
 use crate::store::{Access, Store};
 pub use one_round::{OneRound, one_round};
 pub use open::interval;
+pub use reload::{Loader, Refused, Reloader};
 
 /// Instances that make the first run of a poll at the same time.
 const FIRST_RUNS: usize = 16;
@@ -46,6 +51,8 @@ pub struct Options {
     pub hung_after: Option<Duration>,
     /// How long an account's role is taken for known; `None` for 15 minutes.
     pub rights_last: Option<Duration>,
+    /// Where another configuration comes from; without it there is no reload.
+    pub loader: Option<Loader>,
 }
 
 /// A running daemon.
@@ -54,13 +61,24 @@ pub struct Daemon {
     address: SocketAddr,
     store: Arc<Store>,
     clock: Clock,
+    metrics: Metrics,
+    rules: Arc<Rules>,
+    acting: Acting,
     /// The polls, and what acts on what they find.
-    polls: JoinSet<()>,
+    crew: Crew,
     /// The listener, the pruning: they outlive the polls.
     services: JoinSet<anyhow::Result<()>>,
-    stop_polls: watch::Sender<bool>,
     stop_services: watch::Sender<bool>,
+    /// What it runs by.
+    config: Config,
+    instances: BTreeMap<String, Arc<Instance>>,
     wakes: BTreeMap<(String, PollKind), WakeHandle>,
+    vitals: AllVitals,
+    keep_events: watch::Sender<Duration>,
+    first_runs: Arc<Semaphore>,
+    rights_last: Option<Duration>,
+    manager: Option<Arc<Manager>>,
+    reloads: Reloads,
 }
 
 impl Daemon {
@@ -77,65 +95,128 @@ impl Daemon {
             .with_context(|| format!("listen on {}: is another daemon there?", config.server.listen))?;
         let address = listener.local_addr().context("find the address of the listener")?;
         let metrics = Metrics::new(open::BUILD)?;
-        let clock = Clock::start().await?;
-        let (stop_polls, stopping) = watch::channel(false);
-        let (stop_services, services_stopping) = watch::channel(false);
-        let (first_done, mut first_round) = mpsc::channel::<()>(1);
-        let first_runs = Arc::new(Semaphore::new(FIRST_RUNS));
-
+        metrics.reloaded(true, Timestamp::now());
         let rules = Arc::new(Rules::open(config, &store, metrics.rules()).await?);
-        let mut places = Places::new();
-        let mut measured = BTreeMap::new();
-        let mut polls = JoinSet::new();
-        let mut wakes = BTreeMap::new();
-        let mut vitals = Vec::new();
+        let (stop_services, services_stopping) = watch::channel(false);
+        let (keep_events, kept) = watch::channel(config.state.keep_events);
+        let mut daemon = Self {
+            address,
+            clock: Clock::start().await?,
+            acting: Acting::new(rules.clone(), store.clone()),
+            rules,
+            crew: Crew::default(),
+            services: JoinSet::new(),
+            stop_services,
+            config: config.clone(),
+            instances: BTreeMap::new(),
+            wakes: BTreeMap::new(),
+            vitals: AllVitals::default(),
+            keep_events,
+            first_runs: Arc::new(Semaphore::new(FIRST_RUNS)),
+            rights_last: options.rights_last,
+            manager: options.manager.map(Arc::new),
+            reloads: Reloads::new(options.loader),
+            store,
+            metrics,
+        };
+        let deeds = daemon.prepare(Deed::all(config))?;
+        let (first_done, mut first_round) = mpsc::channel::<()>(1);
         for instance in &config.instances {
-            let name = &instance.origin.name;
-            let opened = open::open(instance, config, &store, &metrics, &rules, options.rights_last).await?;
-            vitals.push(opened.vitals().clone());
-            measured.insert(name.clone(), opened.metrics().clone());
-            let (url, read_only) = (instance.origin.url.clone(), instance.read_only);
-            places.insert(name.clone(), Place { url, client: opened.client().clone(), read_only });
-            for kind in PollKind::ALL {
-                let when = instance.polls.when(kind).clone();
-                let alarm = clock.wakes(when, phase_of(name, kind.as_str())).await;
-                wakes.insert((name.clone(), kind), alarm.hand());
-                let ways =
-                    Ways { first_runs: first_runs.clone(), stopping: stopping.clone(), first_done: first_done.clone() };
-                polls.spawn(opened.clone().keep_polling(kind, alarm, ways));
-            }
+            daemon.watch_instance(instance, config, None, &first_done).await?;
         }
         drop(first_done);
-        let acting = Acting::new(config, rules, store.clone(), places, measured)?;
-        acting.start(&clock, &mut polls, &stopping).await;
+        daemon.look_around();
+        daemon.act(deeds).await;
+        let showing = |acting: &Acting, signals: &Signals| acting.keep_showing(signals.soon.clone());
+        let acting = &daemon.acting;
+        daemon.crew.start(Unit::Showing, async |signals| vec![Box::pin(showing(acting, signals)) as Task]).await;
 
-        let mut services = JoinSet::new();
-        let asked = store.clone();
+        let asked = daemon.store.clone();
         let readiness = Readiness::new(move || {
             let store = asked.clone();
             async move { store.check().await.is_ok() }
         });
         let ready = readiness.clone();
-        let state = http::State { metrics, readiness };
+        let state = http::State { metrics: daemon.metrics.clone(), readiness };
         let stop = stopped(services_stopping.clone());
+        let services = &mut daemon.services;
         services.spawn(async move { http::serve(listener, state, stop).await.context("serve metrics") });
-        services.spawn(keep_pruning(store.clone(), config.state.keep_events, services_stopping.clone()));
+        services.spawn(keep_pruning(daemon.store.clone(), kept, services_stopping.clone()));
+        let stopping = services_stopping.clone();
         services.spawn(async move {
             // Every poll holds a sender until its first run has ended.
             while first_round.recv().await.is_some() {}
             ready.set_first_round_done();
-            stopped(services_stopping).await;
+            stopped(stopping).await;
             Ok(())
         });
-        if let Some(manager) = options.manager {
-            let watched = Watched { store: store.clone(), polls: vitals, hung_after: options.hung_after };
+        if let Some(manager) = daemon.manager.clone() {
+            let (store, polls) = (daemon.store.clone(), daemon.vitals.clone());
+            let watched = Watched { store, polls, hung_after: options.hung_after };
+            let stopping = daemon.reloads.stopping();
             services.spawn(async move {
-                service::keep_telling(manager, watched, stopping).await;
+                service::keep_telling(&manager, watched, stopping).await;
                 Ok(())
             });
         }
         tracing::info!(listen = %address, instances = config.instances.len(), "tubewarden {} watches", open::BUILD.version);
-        Ok(Self { address, store, clock, polls, services, stop_polls, stop_services, wakes })
+        Ok(daemon)
+    }
+
+    /// All that can fail about starting rules and schedules.
+    fn prepare(&self, deeds: BTreeMap<String, Deed>) -> anyhow::Result<BTreeMap<String, Ready>> {
+        deeds.into_iter().map(|(name, deed)| Ok((name, self.acting.prepare(deed)?))).collect()
+    }
+
+    /// Opens an instance and starts its polls.
+    async fn watch_instance(
+        &mut self,
+        instance: &config::Instance,
+        config: &Config,
+        metrics: Option<InstanceMetrics>,
+        first_done: &mpsc::Sender<()>,
+    ) -> anyhow::Result<()> {
+        let name = &instance.origin.name;
+        let metrics = open::measured(instance, &self.metrics, metrics)?;
+        let opened = open::open(instance, config, &self.store, metrics, &self.rules, self.rights_last).await?;
+        self.vitals.add(opened.vitals().clone());
+        let mut alarms = Vec::new();
+        for kind in PollKind::ALL {
+            let alarm = self.clock.wakes(instance.polls.when(kind).clone(), phase_of(name, kind.as_str())).await;
+            self.wakes.insert((name.clone(), kind), alarm.hand());
+            alarms.push((kind, alarm));
+        }
+        let first_runs = self.first_runs.clone();
+        let polls = async |signals: &Signals| {
+            let poll = |(kind, alarm)| {
+                let (first_runs, first_done) = (first_runs.clone(), first_done.clone());
+                let ways = Ways { first_runs, stopping: signals.soon.clone(), first_done };
+                Box::pin(opened.clone().keep_polling(kind, alarm, ways)) as Task
+            };
+            alarms.into_iter().map(poll).collect()
+        };
+        self.crew.start(Unit::Instance(name.clone()), polls).await;
+        self.instances.insert(name.clone(), opened);
+        Ok(())
+    }
+
+    /// Tells those who act what instances there are now.
+    fn look_around(&self) {
+        let here = |config: &config::Instance| {
+            let opened = self.instances.get(&config.origin.name)?;
+            let (client, metrics) = (opened.client().clone(), opened.metrics().clone());
+            let (origin, read_only) = (config.origin.clone(), config.read_only);
+            Some((origin.name.clone(), Here { origin, client, read_only, metrics }))
+        };
+        let instances = self.config.instances.iter().filter_map(here).collect();
+        self.acting.set_around(Around { log_events: self.config.log.events.clone(), instances });
+    }
+
+    async fn act(&mut self, deeds: BTreeMap<String, Ready>) {
+        for (name, ready) in deeds {
+            let (acting, clock) = (&self.acting, &self.clock);
+            self.crew.start(Unit::Deed(name), async |signals| acting.start(ready, clock, signals).await).await;
+        }
     }
 
     /// Where `/metrics` is.
@@ -157,18 +238,29 @@ impl Daemon {
         &self.store
     }
 
+    /// Asks for reloads.
+    pub fn reloader(&self) -> Reloader {
+        self.reloads.reloader()
+    }
+
     /// Runs until `stop` is done, then ends in good order.
     pub async fn run_until(mut self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let ended = tokio::select! {
-            () = stop => None,
-            Some(ended) = self.services.join_next() => Some(ended),
-            Some(ended) = self.polls.join_next() => Some(ended.map(Ok)),
-        };
-        let result = match ended {
-            None => Ok(()),
-            Some(Ok(Ok(()))) => Err(anyhow!("a task ended that never should")),
-            Some(Ok(Err(error))) => Err(error),
-            Some(Err(panic)) => Err(anyhow!(panic).context("a task that never should end panicked")),
+        let mut stop = std::pin::pin!(stop);
+        let result = loop {
+            let ended = tokio::select! {
+                () = &mut stop => break Ok(()),
+                Some(ended) = self.services.join_next() => ended,
+                ended = self.crew.watch() => ended.map(Ok),
+                asked = self.reloads.next() => match self.reload(asked).await {
+                    Ok(()) => continue,
+                    Err(error) => break Err(error),
+                },
+            };
+            break match ended {
+                Ok(Ok(())) => Err(anyhow!("a task ended that never should")),
+                Ok(Err(error)) => Err(error),
+                Err(panic) => Err(anyhow!(panic).context("a task that never should end panicked")),
+            };
         };
         self.stop().await.and(result)
     }
@@ -177,11 +269,9 @@ impl Daemon {
     /// listener, so that a last scrape sees all of it; the state last.
     async fn stop(mut self) -> anyhow::Result<()> {
         tracing::info!("stopping");
-        self.stop_polls.send_replace(true);
-        let polls = &mut self.polls;
-        if tokio::time::timeout(GRACE, async { while polls.join_next().await.is_some() {} }).await.is_err() {
+        self.reloads.stop();
+        if !self.crew.stop(GRACE).await {
             tracing::warn!("polls that did not end in time are dropped; they will be made anew");
-            self.polls.shutdown().await;
         }
         self.tell_what_is_owed().await;
         self.clock.stop().await;
@@ -228,9 +318,14 @@ async fn stopped(mut stopping: watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stopping| *stopping).await;
 }
 
-async fn keep_pruning(store: Arc<Store>, keep: Duration, mut stopping: watch::Receiver<bool>) -> anyhow::Result<()> {
+async fn keep_pruning(
+    store: Arc<Store>,
+    keep: watch::Receiver<Duration>,
+    mut stopping: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
     loop {
-        prune(&store, keep).await;
+        let how_long = *keep.borrow();
+        prune(&store, how_long).await;
         tokio::select! {
             _ = stopping.wait_for(|stopping| *stopping) => return Ok(()),
             () = tokio::time::sleep(PRUNE_EVERY) => {}

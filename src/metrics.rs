@@ -17,7 +17,8 @@ mod videos;
 
 use std::time::Duration;
 
-use prometheus::{IntGauge, Opts, Registry, TextEncoder};
+use jiff::Timestamp;
+use prometheus::{Gauge, IntGauge, Opts, Registry, TextEncoder};
 
 use crate::core::poll::PollKind;
 
@@ -71,6 +72,8 @@ impl Format {
 pub struct Metrics {
     registry: Registry,
     rules: RuleMetrics,
+    reload_successful: IntGauge,
+    reload_success_at: Gauge,
 }
 
 impl Metrics {
@@ -78,7 +81,16 @@ impl Metrics {
         let registry = Registry::new();
         register_process(&registry, build).map_err(MetricsError::Register)?;
         let rules = RuleMetrics::new(&registry).map_err(MetricsError::Register)?;
-        Ok(Self { registry, rules })
+        let (reload_successful, reload_success_at) = register_reload(&registry).map_err(MetricsError::Register)?;
+        Ok(Self { registry, rules, reload_successful, reload_success_at })
+    }
+
+    /// The configuration was read.
+    pub fn reloaded(&self, ok: bool, at: Timestamp) {
+        self.reload_successful.set(i64::from(ok));
+        if ok {
+            self.reload_success_at.set(family::seconds(at));
+        }
     }
 
     /// What rules and schedules did and owe.
@@ -103,6 +115,20 @@ impl Metrics {
             Format::OpenMetrics => Ok(openmetrics::encode(&families)),
         }
     }
+}
+
+fn register_reload(registry: &Registry) -> prometheus::Result<(IntGauge, Gauge)> {
+    let successful = IntGauge::new(
+        "tubewarden_config_last_reload_successful",
+        "Whether the configuration was right when it was last read.",
+    )?;
+    let at = Gauge::new(
+        "tubewarden_config_last_reload_success_timestamp_seconds",
+        "When a right configuration was last read.",
+    )?;
+    registry.register(Box::new(successful.clone()))?;
+    registry.register(Box::new(at.clone()))?;
+    Ok((successful, at))
 }
 
 fn register_process(registry: &Registry, build: Build) -> prometheus::Result<()> {

@@ -13,7 +13,7 @@ pub mod script;
 mod values;
 pub mod webhook;
 
-pub use act::{Place, Places};
 pub use book::Rules;
+pub use deliver::{Around, Here, Signals};
 pub use outcome::{Delivery, Outcome};
-pub use run::Acting;
+pub use run::{Acting, Deed, Ready, Task};

@@ -9,8 +9,8 @@ mod life;
 use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram as Unbound};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -67,7 +67,7 @@ impl Manager {
     }
 
     /// Opened anew each time, for the manager may have been started anew.
-    async fn tell(&self, words: &str) {
+    pub(crate) async fn tell(&self, words: &str) {
         let send = async {
             let socket = Unbound::unbound()?;
             socket.connect_addr(&self.socket)?;
@@ -86,19 +86,41 @@ impl Manager {
     }
 }
 
+/// The signs of life of all instances, as they come and go. Clones share all.
+#[derive(Debug, Clone, Default)]
+pub struct AllVitals(Arc<Mutex<Vec<Arc<Vitals>>>>);
+
+impl AllVitals {
+    pub fn add(&self, vitals: Arc<Vitals>) {
+        self.lock().push(vitals);
+    }
+
+    pub fn remove(&self, vitals: &Arc<Vitals>) {
+        self.lock().retain(|one| !Arc::ptr_eq(one, vitals));
+    }
+
+    fn now(&self) -> Vec<Arc<Vitals>> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Vitals>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// What is watched for whether it lives.
 #[derive(Debug)]
 pub struct Watched {
     pub store: Arc<Store>,
-    pub polls: Vec<Arc<Vitals>>,
+    pub polls: AllVitals,
     /// How long a poll may show no sign of life; `None` for what its time limits allow.
     pub hung_after: Option<Duration>,
 }
 
 /// Tells the manager that the daemon is ready, then how it goes, until it stops.
-pub async fn keep_telling(manager: Manager, watched: Watched, mut stopping: watch::Receiver<bool>) {
+pub async fn keep_telling(manager: &Manager, watched: Watched, mut stopping: watch::Receiver<bool>) {
     tokio::select! {
-        () = tell_how_it_goes(&manager, &watched) => {}
+        () = tell_how_it_goes(manager, &watched) => {}
         _ = stopping.wait_for(|stopping| *stopping) => {}
     }
     // Fed a last time: from here on the manager's limit for stopping is in force.
@@ -115,7 +137,8 @@ async fn tell_how_it_goes(manager: &Manager, watched: &Watched) {
         ticks.tick().await;
         let answer = timeout(STATE_ANSWERS.min(manager.every()), watched.store.check_writer()).await;
         let state_answers = matches!(answer, Ok(Ok(())));
-        let picture = Picture { state_answers, polls: &watched.polls };
+        let polls = watched.polls.now();
+        let picture = Picture { state_answers, polls: &polls };
         let trouble = watcher.look(&picture, Instant::now(), Timestamp::now());
         match (&trouble, &told) {
             (Some(trouble), None) => tracing::error!("{trouble}: the watchdog is not fed until it goes on"),

@@ -3,17 +3,18 @@
 use std::path::Path;
 
 use anyhow::Context;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::Level;
 
 use super::{Failure, load, start_log};
 use crate::config::{Config, Secrets};
-use crate::daemon::{Daemon, Options, stop_signal};
+use crate::daemon::{Daemon, Loader, Options, Reloader, stop_signal};
 use crate::service::Manager;
 
 pub(super) async fn run(path: &Path) -> Result<(), Failure> {
     let config = load(path, Secrets::Read)?;
     start_log(&config, &config.log.filter)?;
-    watch(&config).await.map_err(|error| {
+    watch(&config, path).await.map_err(|error| {
         // A filter may hide all of the program's own lines, but this must be told.
         if !tracing::enabled!(Level::ERROR) {
             return Failure::Running(error);
@@ -23,11 +24,26 @@ pub(super) async fn run(path: &Path) -> Result<(), Failure> {
     })
 }
 
-async fn watch(config: &Config) -> anyhow::Result<()> {
-    // Signals are caught from the very first, so that none is lost while starting.
+async fn watch(config: &Config, path: &Path) -> anyhow::Result<()> {
+    // Signals are caught from the very first, so that none is lost while starting, and
+    // none that asks for a reload ends the process.
     let signalled = tokio::spawn(stop_signal());
+    let hangups = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
     let manager = Manager::of(std::process::id(), &|name| std::env::var(name).ok());
     let manager = manager.context("find the socket that NOTIFY_SOCKET names")?;
-    let daemon = Daemon::start_with(config, Options { manager, ..Options::default() }).await?;
-    daemon.run_until(async { drop(signalled.await) }).await
+    let path = path.to_owned();
+    let loader = Loader::new(move || load(&path, Secrets::Read));
+    let options = Options { manager, loader: Some(loader), ..Options::default() };
+    let daemon = Daemon::start_with(config, options).await?;
+    let reloading = tokio::spawn(keep_reloading(hangups, daemon.reloader()));
+    let ended = daemon.run_until(async { drop(signalled.await) }).await;
+    reloading.abort();
+    ended
+}
+
+/// What comes of each is told by the daemon.
+async fn keep_reloading(mut hangups: Signal, reloader: Reloader) {
+    while hangups.recv().await.is_some() {
+        let _told = reloader.reload().await;
+    }
 }

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 /// How long to wait for an action, and how often to try it again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +60,23 @@ impl Webhook {
             ca_file: None,
             proxy: None,
         }
+    }
+}
+
+impl PartialEq for Webhook {
+    fn eq(&self, other: &Self) -> bool {
+        fn told<'a>(secrets: impl IntoIterator<Item = &'a SecretString>) -> Vec<&'a str> {
+            secrets.into_iter().map(ExposeSecret::expose_secret).collect()
+        }
+        let Self { url, method, content_type, headers, secrets, ca_file, proxy } = self;
+        let names =
+            |headers: &[(String, SecretString)]| headers.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+        told([url]) == told([&other.url])
+            && (method, content_type, ca_file) == (&other.method, &other.content_type, &other.ca_file)
+            && names(headers) == names(&other.headers)
+            && told(headers.iter().map(|(_, value)| value)) == told(other.headers.iter().map(|(_, value)| value))
+            && told(secrets) == told(&other.secrets)
+            && told(proxy) == told(&other.proxy)
     }
 }
 

@@ -14,7 +14,7 @@ use crate::core::lang::{Template, When};
 use crate::core::rule::{ActionKind, Terms};
 
 /// `[[rule]]`: acts on events.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Rule {
     /// The label `rule`: unique among rules and schedules.
     pub name: String,
@@ -32,7 +32,7 @@ pub struct Rule {
 }
 
 /// `[[schedule]]`: acts at times.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Schedule {
     /// The label `schedule`: unique among rules and schedules.
     pub name: String,
@@ -48,13 +48,13 @@ pub struct Schedule {
 }
 
 /// What is done, and how patiently.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Action {
     pub does: Does,
     pub patience: Patience,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Does {
     Webhook {
         webhook: Box<Webhook>,
@@ -66,7 +66,7 @@ pub enum Does {
 }
 
 /// `script`: a Rhai script.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct ScriptAction {
     /// As it is written.
     pub file: PathBuf,

@@ -28,7 +28,8 @@ pub async fn one_round(config: &Config, store: &Arc<Store>, only: Option<&str>) 
     let is_wanted = |name: &str| only.is_none_or(|only| only == name);
     let mut place = 0_usize;
     for instance in config.instances.iter().filter(|instance| is_wanted(&instance.origin.name)) {
-        let opened = open::open(instance, config, store, &metrics, &rules, None).await?;
+        let opened =
+            open::open(instance, config, store, open::measured(instance, &metrics, None)?, &rules, None).await?;
         for kind in PollKind::ALL {
             let (opened, first_runs, at) = (opened.clone(), first_runs.clone(), place);
             polls.spawn(async move {

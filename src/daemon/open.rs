@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::config::{self, Config, When};
 use crate::core::poll::PollKind;
 use crate::core::rights::Needs;
-use crate::metrics::{Build, Metrics};
+use crate::metrics::{Build, InstanceMetrics, Metrics, MetricsError};
 use crate::poll::Instance;
 use crate::rules::Rules;
 use crate::store::Store;
@@ -22,20 +22,34 @@ pub(super) const BUILD: Build = Build {
     },
 };
 
-pub(super) async fn open(
+/// What measures an instance: what did before, if the instance was only changed.
+pub(super) fn measured(
     instance: &config::Instance,
-    config: &Config,
-    store: &Arc<Store>,
     metrics: &Metrics,
-    rules: &Arc<Rules>,
-    rights_last: Option<Duration>,
-) -> anyhow::Result<Arc<Instance>> {
+    before: Option<InstanceMetrics>,
+) -> Result<InstanceMetrics, MetricsError> {
     let has_account = instance.account.is_some();
     let kinds = PollKind::ALL.map(|kind| {
         let is_on = has_account || kind.needs() == Needs::Nothing;
         (kind, interval(instance.polls.when(kind)), is_on)
     });
-    let metrics = metrics.instance(&instance.origin.name, &kinds)?;
+    match before {
+        Some(before) => {
+            before.polls(&kinds);
+            Ok(before)
+        }
+        None => metrics.instance(&instance.origin.name, &kinds),
+    }
+}
+
+pub(super) async fn open(
+    instance: &config::Instance,
+    config: &Config,
+    store: &Arc<Store>,
+    metrics: InstanceMetrics,
+    rules: &Arc<Rules>,
+    rights_last: Option<Duration>,
+) -> anyhow::Result<Arc<Instance>> {
     let opened = Instance::open(instance, config, store.clone(), metrics, rules.clone()).await?;
     Ok(Arc::new(match rights_last {
         Some(rights_last) => opened.with_rights_last(rights_last),

@@ -86,6 +86,11 @@ impl InstanceMetrics {
         }
     }
 
+    /// Each poll comes with its interval and whether it is switched on.
+    pub fn polls(&self, polls: &[(PollKind, Duration, bool)]) {
+        self.instance.own().begin(polls);
+    }
+
     pub fn poll_enabled(&self, poll: PollKind, enabled: bool) {
         self.instance.own().poll_enabled(poll, enabled);
     }

@@ -94,7 +94,7 @@ impl Own {
             endpoints: Mutex::default(),
             codes: Mutex::default(),
         };
-        own.start_at_zero(polls);
+        own.begin(polls);
         Ok(own)
     }
 
@@ -149,7 +149,8 @@ impl Own {
         self.collectors().into_iter().flat_map(Collector::collect).collect()
     }
 
-    fn start_at_zero(&self, polls: &[(PollKind, Duration, bool)]) {
+    /// What is counted is there from here on; what was counted stays.
+    pub(super) fn begin(&self, polls: &[(PollKind, Duration, bool)]) {
         for (poll, interval, enabled) in polls {
             let poll = poll.as_str();
             self.poll_enabled.with_label_values(&[poll]).set((*enabled).into());

@@ -130,6 +130,26 @@ impl RuleMetrics {
         self.owes(rule, 0, 0, None);
     }
 
+    /// It is gone, and so are its series.
+    pub fn end(&self, rule: &str, action: ActionKind) {
+        let rule = label(rule);
+        // An error says that there is none, which is as wanted.
+        for result in Delivered::ALL {
+            let _none = self.deliveries.remove_label_values(&[&rule, action.as_str(), result.as_str()]);
+        }
+        let _none = self.duration.remove_label_values(&[&rule, action.as_str()]);
+        let _none = self.errors.remove_label_values(&[&rule]);
+    }
+
+    /// There is no such rule any more, and nothing that it owed.
+    pub fn owes_no_more(&self, rule: &str) {
+        let rule = label(rule);
+        for of_rule in [&self.pending, &self.dead] {
+            let _none = of_rule.remove_label_values(&[&rule]);
+        }
+        let _none = self.oldest.remove_label_values(&[&rule]);
+    }
+
     /// Likewise a schedule's runs for an instance.
     pub fn begin_runs(&self, instance: &str, schedule: &str) {
         for result in ["ok", "error"] {

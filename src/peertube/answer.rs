@@ -16,6 +16,9 @@ use crate::core::text::clean;
 /// An error's body is a few hundred bytes.
 const LONGEST_PROBLEM: usize = 64 << 10;
 
+/// A year, in seconds.
+const LONGEST_PAUSE: u64 = 365 * 86_400;
+
 pub(super) fn failed(error: reqwest::Error) -> Cause {
     let source = error.without_url();
     let reason = clean(&deepest(&source).to_string(), 200);
@@ -131,8 +134,9 @@ fn parse_date(text: &str) -> Option<Timestamp> {
 /// Seconds, or a date that is compared with the server's own clock.
 pub(crate) fn retry_after(headers: &HeaderMap, date: Option<Timestamp>) -> Option<Duration> {
     let text = header(headers, RETRY_AFTER)?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
+    if !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit()) {
+        // More than a number holds is for ever, too.
+        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX).min(LONGEST_PAUSE)));
     }
     let until = parse_date(text)?.duration_since(date.unwrap_or_else(Timestamp::now));
     Some(Duration::try_from(until).unwrap_or_default())
@@ -159,6 +163,8 @@ mod tests {
         assert_eq!(pause("Tue, 24 Nov 2026 01:00:00 GMT"), Some(Duration::ZERO), "in the past");
         assert_eq!(pause("soon"), None);
         assert_eq!(pause("-5"), None);
+        assert_eq!(pause(""), None);
+        assert_eq!(pause("99999999999999999999999"), Some(Duration::from_secs(365 * 86_400)));
     }
 
     #[test]

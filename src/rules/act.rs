@@ -1,6 +1,5 @@
 //! What a rule does, ready to be done: one try of one delivery, whatever kind it is.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,28 +8,18 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::watch;
 
+use super::deliver::Shared;
+use super::run::Acting;
 use super::script::{Emitted, Live, Metric, Scripts, Task};
+use super::values::Values;
 use super::webhook::Webhook;
 use super::{Delivery, Outcome, exec, script};
 use crate::config::{self, Does, Exec, ScriptAction};
 use crate::core::lang::Template;
-use crate::metrics::RuleMetrics;
-use crate::peertube::Client;
-use crate::store::{Kept, Store};
+use crate::store::Kept;
 
 /// How long a request under way may take when the daemon stops.
 const LAST_WORDS: Duration = Duration::from_secs(5);
-
-/// An instance as scripts reach it.
-#[derive(Debug, Clone)]
-pub struct Place {
-    pub url: String,
-    pub client: Client,
-    pub read_only: bool,
-}
-
-/// Instances by name.
-pub type Places = BTreeMap<String, Place>;
 
 /// What is done.
 #[derive(Debug)]
@@ -45,10 +34,8 @@ pub(super) struct Scripted {
     action: ScriptAction,
     timeout: Duration,
     scripts: Arc<Scripts>,
-    places: Arc<Places>,
-    store: Arc<Store>,
-    metrics: RuleMetrics,
-    values: super::values::Values,
+    shared: Arc<Shared>,
+    values: Values,
 }
 
 /// What came of one try.
@@ -59,18 +46,8 @@ pub(super) struct Acted {
     pub(super) kept: Vec<Kept>,
 }
 
-/// What scripts need besides themselves.
-#[derive(Debug, Clone)]
-pub(super) struct Surroundings {
-    pub(super) scripts: Arc<Scripts>,
-    pub(super) places: Arc<Places>,
-    pub(super) store: Arc<Store>,
-    pub(super) metrics: RuleMetrics,
-    pub(super) values: super::values::Values,
-}
-
 impl Actor {
-    pub(super) fn new(rule: &str, action: &config::Action, around: &Surroundings) -> anyhow::Result<Self> {
+    pub(super) fn new(rule: &str, action: &config::Action, acting: &Acting) -> anyhow::Result<Self> {
         let patience = &action.patience;
         Ok(match &action.does {
             Does::Webhook { webhook, body } => {
@@ -82,11 +59,9 @@ impl Actor {
             Does::Script(action) => Self::Script(Box::new(Scripted {
                 action: action.clone(),
                 timeout: patience.timeout,
-                scripts: around.scripts.clone(),
-                places: around.places.clone(),
-                store: around.store.clone(),
-                metrics: around.metrics.clone(),
-                values: around.values.clone(),
+                scripts: acting.scripts.clone(),
+                shared: acting.shared.clone(),
+                values: acting.values.clone(),
             })),
         })
     }
@@ -117,10 +92,10 @@ impl Scripted {
     async fn run(&self, delivery: &Delivery<'_>, stopping: &watch::Receiver<bool>) -> Acted {
         let nothing = |outcome| Acted { outcome, emitted: Vec::new(), kept: Vec::new() };
         let name = delivery.events.first().and_then(|event| event["data"]["instance"].as_str()).unwrap_or_default();
-        let Some(place) = self.places.get(name) else {
+        let Some(place) = self.shared.here(name) else {
             return nothing(Outcome::Dead { why: format!("there is no instance {name:?} any more") });
         };
-        let stored = match self.store.kept(delivery.rule).await {
+        let stored = match self.shared.store.kept(delivery.rule).await {
             Ok(kept) => kept.into_iter().filter_map(|(key, text)| Some((key, serde_json::from_str(&text).ok()?))),
             Err(error) => {
                 let why = format!("what the script keeps could not be read: {error}");
@@ -133,7 +108,7 @@ impl Scripted {
             is_batch: delivery.is_batch,
             instance: script::Instance {
                 name: name.to_owned(),
-                url: place.url.clone(),
+                url: place.origin.url.clone(),
                 version: place.client.version(),
             },
             allow: self.action.allow.clone(),
@@ -157,16 +132,17 @@ impl Scripted {
     }
 
     fn measure(&self, instance: &str, rule: &str, metrics: Vec<Metric>) {
+        let shown = self.shared.rules.metrics();
         for metric in metrics {
             let has_room = match &metric {
                 Metric::Set { name, value, ttl } => {
-                    let has_room = self.metrics.set_value(instance, rule, name, *value);
+                    let has_room = shown.set_value(instance, rule, name, *value);
                     if has_room {
                         self.values.expire(instance, rule, name, Timestamp::now(), *ttl);
                     }
                     has_room
                 }
-                Metric::Count { name, by } => self.metrics.count_value(instance, rule, name, *by),
+                Metric::Count { name, by } => shown.count_value(instance, rule, name, *by),
             };
             if !has_room {
                 tracing::warn!(

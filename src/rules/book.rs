@@ -2,8 +2,8 @@
 //! transaction; here it is only said who is concerned.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use anyhow::Context;
 use jiff::Timestamp;
@@ -19,14 +19,22 @@ use crate::store::{Claim, Committed, Store};
 /// Events that a script tells about events that a script told, and so on.
 const DEEPEST: u64 = 4;
 
-/// All rules and schedules that are enabled.
+/// All rules and schedules, as the configuration has them now.
 #[derive(Debug)]
 pub struct Rules {
-    rules: Vec<Entry>,
-    owners: BTreeMap<String, Owning>,
+    book: RwLock<Book>,
     metrics: RuleMetrics,
     /// Something was owed or settled, so that what is shown of it is old.
     pub(super) changed: Notify,
+    /// The configuration was read anew: what stopped for good may begin again.
+    pub(super) reloaded: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Book {
+    /// Those that are enabled.
+    rules: Vec<Entry>,
+    owners: BTreeMap<String, Owning>,
 }
 
 #[derive(Debug)]
@@ -37,7 +45,7 @@ struct Entry {
     has_failed: AtomicBool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Owning {
     pub(super) owner: Arc<Owner>,
     pub(super) added_at: Timestamp,
@@ -47,6 +55,14 @@ pub(super) struct Owning {
 impl Rules {
     /// Makes the state know them.
     pub async fn open(config: &Config, store: &Store, metrics: &RuleMetrics) -> anyhow::Result<Self> {
+        let rules =
+            Self { book: RwLock::default(), metrics: metrics.clone(), changed: Notify::new(), reloaded: Notify::new() };
+        rules.replace(config, store).await?;
+        Ok(rules)
+    }
+
+    /// From now on these are the rules, and no others.
+    pub async fn replace(&self, config: &Config, store: &Store) -> anyhow::Result<()> {
         let of_rules = config.rules.iter().map(|rule| (&rule.name, &rule.action, rule.terms.clone()));
         let of_schedules = config.schedules.iter().map(|of| (&of.name, &of.action, Terms::default()));
         let all: Vec<_> = of_rules.chain(of_schedules).collect();
@@ -61,11 +77,13 @@ impl Rules {
             );
         }
         let mut owners = BTreeMap::new();
+        let bell = |name: &str| self.book().owners.get(name).map(|owning| owning.bell.clone()).unwrap_or_default();
         for (name, action, terms) in all {
             let owner = Arc::new(Owner { name: name.clone(), action: action.kind(), terms });
             let added_at = enrolled.added_at.get(name).copied().unwrap_or(Timestamp::MAX);
-            metrics.begin(name, owner.action);
-            owners.insert(name.clone(), Owning { owner, added_at, bell: Arc::default() });
+            self.metrics.begin(name, owner.action);
+            // Who goes on with its work still hears it.
+            owners.insert(name.clone(), Owning { owner, added_at, bell: bell(name) });
         }
         let mut rules = Vec::new();
         for rule in config.rules.iter().filter(|rule| rule.enabled) {
@@ -74,15 +92,29 @@ impl Rules {
                 rules.push(Entry { rule: rule.clone(), owner, added_at, has_failed: AtomicBool::new(false) });
             }
         }
-        Ok(Self { rules, owners, metrics: metrics.clone(), changed: Notify::new() })
+        let book = Book { rules, owners };
+        let before = std::mem::replace(&mut *self.book.write().unwrap_or_else(PoisonError::into_inner), book);
+        for (name, gone) in &before.owners {
+            if self.owning(name).is_none_or(|owning| owning.owner.action != gone.owner.action) {
+                self.metrics.end(name, gone.owner.action);
+            }
+        }
+        self.changed.notify_one();
+        self.reloaded.notify_waiters();
+        Ok(())
+    }
+
+    fn book(&self) -> RwLockReadGuard<'_, Book> {
+        self.book.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Which rules act on these events.
     pub fn claims(&self, events: &[Event]) -> Vec<Claim> {
         let mut claims = Vec::new();
+        let book = self.book();
         for (place, event) in events.iter().enumerate() {
             let mut json = None;
-            for entry in &self.rules {
+            for entry in &book.rules {
                 if entry.is_concerned(event) && self.holds(entry, json.get_or_insert_with(|| event.to_json())) {
                     claims.push(Claim { event: place, owner: entry.owner.clone() });
                 }
@@ -109,17 +141,17 @@ impl Rules {
     }
 
     pub(super) fn ring(&self, owner: &str) {
-        if let Some(owning) = self.owners.get(owner) {
+        if let Some(owning) = self.book().owners.get(owner) {
             owning.bell.notify_one();
         }
     }
 
-    pub(super) fn owning(&self, owner: &str) -> Option<&Owning> {
-        self.owners.get(owner)
+    pub(super) fn owning(&self, owner: &str) -> Option<Owning> {
+        self.book().owners.get(owner).cloned()
     }
 
-    pub(super) fn names(&self) -> impl Iterator<Item = &String> {
-        self.owners.keys()
+    pub(super) fn names(&self) -> Vec<String> {
+        self.book().owners.keys().cloned().collect()
     }
 
     pub(super) fn metrics(&self) -> &RuleMetrics {

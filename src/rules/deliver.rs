@@ -3,22 +3,24 @@
 //! every try fails rests as a whole.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::act::{Acted, Actor};
 use super::book::Rules;
 use super::{Delivery, Outcome};
 use crate::config::Patience;
+use crate::core::event::Origin;
 use crate::core::glob::Globs;
 use crate::core::rule::{ActionKind, Owner};
 use crate::core::rule_told::{custom, limited};
 use crate::log;
 use crate::metrics::{Delivered, InstanceMetrics};
+use crate::peertube::Client;
 use crate::store::{Committed, Next, Owed, Settlement, Store, StoreError, Turn, Verdict};
 
 /// So many deliveries fail before a rule rests, and none succeeds.
@@ -47,10 +49,35 @@ pub(super) struct Courier {
 pub(super) struct Shared {
     pub(super) store: Arc<Store>,
     pub(super) rules: Arc<Rules>,
+    pub(super) around: RwLock<Around>,
+}
+
+/// What they act among, which may change.
+#[derive(Debug, Default)]
+pub struct Around {
     /// Which events are logged at info.
-    pub(super) log_events: Globs,
-    /// By name: what is told outside a poll is counted like all else.
-    pub(super) instances: BTreeMap<String, InstanceMetrics>,
+    pub log_events: Globs,
+    /// By name.
+    pub instances: BTreeMap<String, Here>,
+}
+
+/// An instance, as those who act reach it.
+#[derive(Debug, Clone)]
+pub struct Here {
+    pub origin: Origin,
+    pub client: Client,
+    pub read_only: bool,
+    /// What is told outside a poll is counted like all else.
+    pub metrics: InstanceMetrics,
+}
+
+/// When to stop.
+#[derive(Debug, Clone)]
+pub struct Signals {
+    /// After what is under way.
+    pub soon: watch::Receiver<bool>,
+    /// What is under way is owed as before.
+    pub now: watch::Receiver<bool>,
 }
 
 /// How the tries of a rule went lately.
@@ -64,17 +91,19 @@ struct Course {
 }
 
 impl Courier {
-    pub(super) async fn keep_delivering(self, mut stopping: watch::Receiver<bool>) {
-        let Some(bell) = self.shared.rules.owning(&self.owner.name).map(|owning| owning.bell.clone()) else { return };
+    pub(super) async fn keep_delivering(self, bell: Arc<Notify>, signals: Signals) {
+        let Signals { mut soon, now: stopping } = signals;
         let mut course = Course { began: Instant::now(), failed: BTreeSet::new(), rests_until: None };
-        while !*stopping.borrow() {
+        while !*soon.borrow() {
             let wait = match self.step(&mut course, &stopping).await {
                 Ok(Step::Done) => continue,
                 Ok(Step::Wait(wait)) => wait.min(LOOK_EVERY),
                 Ok(Step::Stopped) => {
                     // A task that ends by itself would end the daemon.
-                    let _ = stopping.wait_for(|stopping| *stopping).await;
-                    return;
+                    tokio::select! {
+                        _ = soon.wait_for(|stopping| *stopping) => return,
+                        () = self.shared.rules.reloaded.notified() => continue,
+                    }
                 }
                 Err(error) => {
                     tracing::warn!(rule = %self.owner.name, error = %anyhow::anyhow!(error), "deliveries wait for the state");
@@ -82,7 +111,7 @@ impl Courier {
                 }
             };
             tokio::select! {
-                _ = stopping.wait_for(|stopping| *stopping) => return,
+                _ = soon.wait_for(|stopping| *stopping) => return,
                 () = bell.notified() => {}
                 () = tokio::time::sleep(wait) => {}
             }
@@ -326,13 +355,29 @@ impl Courier {
 }
 
 impl Shared {
+    pub(super) fn here(&self, instance: &str) -> Option<Here> {
+        self.around().instances.get(instance).cloned()
+    }
+
+    /// The instances that a schedule is for.
+    pub(super) fn origins(&self, only: Option<&str>) -> Vec<Origin> {
+        let around = self.around();
+        let all = around.instances.values().map(|here| &here.origin);
+        all.filter(|origin| only.is_none_or(|only| only == origin.name)).cloned().collect()
+    }
+
+    fn around(&self) -> RwLockReadGuard<'_, Around> {
+        self.around.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// After a commit that no poll made.
     pub(super) fn tell(&self, committed: &Committed) {
         for event in &committed.told {
-            if let Some(instance) = self.instances.get(event.instance()) {
-                instance.told(event.kind);
+            let around = self.around();
+            if let Some(here) = around.instances.get(event.instance()) {
+                here.metrics.told(event.kind);
             }
-            log::event(event, self.log_events.matches(event.type_name()));
+            log::event(event, around.log_events.matches(event.type_name()));
         }
         self.rules.admitted(committed);
     }

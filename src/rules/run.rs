@@ -1,99 +1,132 @@
 //! All that acts, as the daemon starts and stops it: a task for each rule, one for each
 //! schedule, and one that keeps what is shown of them true.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 
-use super::act::{Actor, Places, Surroundings};
+use super::act::Actor;
 use super::book::Rules;
-use super::deliver::{Courier, Shared};
+use super::deliver::{Around, Courier, Shared, Signals};
 use super::schedule::Timer;
 use super::script::Scripts;
 use super::values::Values;
-use crate::config::Config;
-use crate::core::event::Origin;
-use crate::metrics::InstanceMetrics;
+use crate::config::{self, Config};
+use crate::core::rule::ActionKind;
 use crate::schedule::Clock;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// What people write to the state beside the daemon is noticed after so long.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// What is shown is renewed this often at most.
 const SHOW_EVERY: Duration = Duration::from_millis(500);
 
-/// What there is to start.
+/// A rule or a schedule that is to be acted by.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Deed {
+    Rule(config::Rule),
+    Schedule(config::Schedule),
+}
+
+/// All that acts.
 #[derive(Debug)]
 pub struct Acting {
-    couriers: Vec<Courier>,
-    timers: Vec<Timer>,
-    shared: Arc<Shared>,
-    values: Values,
+    pub(super) scripts: Arc<Scripts>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) values: Values,
+}
+
+/// What can be started.
+#[derive(Debug)]
+pub struct Ready {
+    deed: Deed,
+    actor: Actor,
+}
+
+/// A task to be.
+pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl Deed {
+    /// All that are enabled, by name.
+    pub fn all(config: &Config) -> BTreeMap<String, Self> {
+        let rules = config.rules.iter().filter(|rule| rule.enabled).cloned().map(Self::Rule);
+        let schedules = config.schedules.iter().filter(|schedule| schedule.enabled).cloned().map(Self::Schedule);
+        rules.chain(schedules).map(|deed| (deed.name().to_owned(), deed)).collect()
+    }
+
+    pub fn is_script(&self) -> bool {
+        self.action().kind() == ActionKind::Script
+    }
+
+    fn name(&self) -> &str {
+        match self {
+            Self::Rule(rule) => &rule.name,
+            Self::Schedule(schedule) => &schedule.name,
+        }
+    }
+
+    fn action(&self) -> &config::Action {
+        match self {
+            Self::Rule(rule) => &rule.action,
+            Self::Schedule(schedule) => &schedule.action,
+        }
+    }
 }
 
 impl Acting {
-    pub fn new(
-        config: &Config,
-        rules: Arc<Rules>,
-        store: Arc<Store>,
-        places: Places,
-        instances: BTreeMap<String, InstanceMetrics>,
-    ) -> anyhow::Result<Self> {
-        let values = Values::default();
-        let around = Surroundings {
-            scripts: Arc::new(Scripts::default()),
-            places: Arc::new(places),
-            store: store.clone(),
-            metrics: rules.metrics().clone(),
-            values: values.clone(),
-        };
-        let log_events = config.log.events.clone();
-        let shared = Arc::new(Shared { store, rules, log_events, instances });
-        let mut couriers = Vec::new();
-        let of_rules = config.rules.iter().filter(|rule| rule.enabled).map(|of| (&of.name, &of.action, of.max_age));
-        let of_schedules = config.schedules.iter().filter(|of| of.enabled).map(|of| (&of.name, &of.action, None));
-        let is_schedule = |name: &str| config.schedules.iter().any(|schedule| schedule.name == name);
-        for (name, action, max_age) in of_rules.chain(of_schedules) {
-            let Some(owning) = shared.rules.owning(name) else { continue };
-            couriers.push(Courier {
-                owner: owning.owner.clone(),
-                actor: Actor::new(name, action, &around)?,
-                patience: action.patience.clone(),
-                max_age,
-                is_schedule: is_schedule(name),
-                shared: shared.clone(),
-            });
-        }
-        let timers = config.schedules.iter().filter(|schedule| schedule.enabled).map(|schedule| {
-            let is_meant = |origin: &&Origin| schedule.instance.as_ref().is_none_or(|name| *name == origin.name);
-            let origins = config.instances.iter().map(|instance| &instance.origin).filter(is_meant);
-            Timer { schedule: schedule.clone(), origins: origins.cloned().collect(), shared: shared.clone() }
-        });
-        Ok(Self { couriers, timers: timers.collect(), shared, values })
+    pub fn new(rules: Arc<Rules>, store: Arc<Store>) -> Self {
+        let shared = Arc::new(Shared { store, rules, around: RwLock::default() });
+        Self { scripts: Arc::default(), shared, values: Values::default() }
     }
 
-    /// Starts all of it; it ends when `stopping` says so.
-    pub async fn start(self, clock: &Clock, tasks: &mut JoinSet<()>, stopping: &watch::Receiver<bool>) {
-        for courier in self.couriers {
-            tasks.spawn(courier.keep_delivering(stopping.clone()));
+    /// From now on it acts among these instances.
+    pub fn set_around(&self, around: Around) {
+        *self.shared.around.write().unwrap_or_else(PoisonError::into_inner) = around;
+    }
+
+    /// All that can fail about starting.
+    pub fn prepare(&self, deed: Deed) -> anyhow::Result<Ready> {
+        let actor = Actor::new(deed.name(), deed.action(), self)?;
+        Ok(Ready { deed, actor })
+    }
+
+    /// The tasks of one of them; they end when the signals say so.
+    pub async fn start(&self, ready: Ready, clock: &Clock, signals: &Signals) -> Vec<Task> {
+        let Ready { deed, actor } = ready;
+        let Some(owning) = self.shared.rules.owning(deed.name()) else { return Vec::new() };
+        let courier = Courier {
+            owner: owning.owner,
+            actor,
+            patience: deed.action().patience.clone(),
+            max_age: if let Deed::Rule(rule) = &deed { rule.max_age } else { None },
+            is_schedule: matches!(deed, Deed::Schedule(_)),
+            shared: self.shared.clone(),
+        };
+        let mut tasks: Vec<Task> = vec![Box::pin(courier.keep_delivering(owning.bell, signals.clone()))];
+        if let Deed::Schedule(schedule) = deed {
+            let timer = Timer { schedule, shared: self.shared.clone() };
+            tasks.push(Box::pin(timer.keep_firing(clock.clone(), signals.soon.clone()).await));
         }
-        for timer in self.timers {
-            tasks.spawn(timer.keep_firing(clock.clone(), stopping.clone()).await);
-        }
-        tasks.spawn(keep_showing(self.shared, self.values, stopping.clone()));
+        tasks
+    }
+
+    /// Keeps what is shown of them true.
+    pub fn keep_showing(&self, stopping: watch::Receiver<bool>) -> impl Future<Output = ()> + Send + use<> {
+        keep_showing(self.shared.clone(), self.values.clone(), stopping)
     }
 }
 
 /// Renews what is shown of deliveries, and looks for what was written by hand.
 async fn keep_showing(shared: Arc<Shared>, values: Values, mut stopping: watch::Receiver<bool>) {
+    let mut shown = BTreeSet::new();
     loop {
         let now = Timestamp::now();
         values.sweep(now, shared.rules.metrics());
-        if let Err(error) = show(&shared, now).await {
+        if let Err(error) = show(&shared, now, &mut shown).await {
             tracing::debug!(error = %anyhow::anyhow!(error), "what is owed could not be read");
         }
         tokio::select! {
@@ -105,15 +138,22 @@ async fn keep_showing(shared: Arc<Shared>, values: Values, mut stopping: watch::
     }
 }
 
-async fn show(shared: &Shared, now: Timestamp) -> Result<(), crate::store::StoreError> {
+/// `shown` are those that something was shown of the last time.
+async fn show(shared: &Shared, now: Timestamp, shown: &mut BTreeSet<String>) -> Result<(), StoreError> {
     let owes = shared.store.owes().await?;
     let (rules, metrics) = (&shared.rules, shared.rules.metrics());
-    for name in rules.names().filter(|name| !owes.iter().any(|owes| owes.rule == **name)) {
+    for name in rules.names().iter().filter(|name| !owes.iter().any(|owes| owes.rule == **name)) {
         metrics.owes(name, 0, 0, None);
     }
     for owes in &owes {
         metrics.owes(&owes.rule, owes.pending, owes.dead, owes.oldest_pending_at);
     }
+    // A rule that is gone is shown as long as it has dead letters.
+    let show: BTreeSet<String> = rules.names().into_iter().chain(owes.into_iter().map(|owes| owes.rule)).collect();
+    for gone in shown.difference(&show) {
+        metrics.owes_no_more(gone);
+    }
+    *shown = show;
     for (rule, due) in shared.store.owed_rules().await? {
         if due <= now {
             rules.ring(&rule);

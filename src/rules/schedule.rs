@@ -22,7 +22,6 @@ const STORE_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Timer {
     pub(super) schedule: Schedule,
-    pub(super) origins: Vec<Origin>,
     pub(super) shared: Arc<Shared>,
 }
 
@@ -44,19 +43,25 @@ impl Timer {
 
     async fn fire_at_each(&self, mut wakes: Wakes) {
         let metrics = self.shared.rules.metrics();
-        for origin in &self.origins {
+        for origin in self.origins() {
             metrics.begin_runs(&origin.name, &self.schedule.name);
-            self.catch_up(origin).await;
+            self.catch_up(&origin).await;
         }
         loop {
             let due = wakes.due();
             wakes.next().await;
             // A jitter of its own each time, so that many daemons don't ask at once.
             tokio::time::sleep(late(self.schedule.jitter)).await;
-            for origin in &self.origins {
-                self.fire(origin, due).await;
+            for origin in self.origins() {
+                metrics.begin_runs(&origin.name, &self.schedule.name);
+                self.fire(&origin, due).await;
             }
         }
+    }
+
+    /// As they are now: instances come and go.
+    fn origins(&self) -> Vec<Origin> {
+        self.shared.origins(self.schedule.instance.as_deref())
     }
 
     /// A run that was missed while nobody watched is made now, once.

@@ -15,6 +15,7 @@ mod outage;
 mod places;
 mod recipes;
 mod recorded;
+mod reload;
 mod rules;
 mod runners;
 mod schedules;

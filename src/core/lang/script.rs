@@ -5,6 +5,8 @@ mod names;
 
 use std::fmt;
 
+use std::sync::Arc;
+
 use rhai::{AST, Engine, OptimizationLevel, Position, Scope};
 
 use super::engine::{self, Limits};
@@ -20,6 +22,8 @@ const LONGEST: usize = 256 << 10;
 #[derive(Clone)]
 pub struct Script {
     name: String,
+    text: Arc<str>,
+    is_batch: bool,
     ast: AST,
 }
 
@@ -35,6 +39,13 @@ pub struct ScriptError {
 impl fmt::Debug for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Script").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Of the same text.
+impl PartialEq for Script {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.name, &self.text, self.is_batch) == (&other.name, &other.text, other.is_batch)
     }
 }
 
@@ -59,7 +70,7 @@ impl Script {
             at(error.position(), text)
         })?;
         names::check(&engine, &ast).map_err(|(position, text)| at(position, text))?;
-        Ok(Self { name: name.to_owned(), ast })
+        Ok(Self { name: name.to_owned(), text: text.into(), is_batch, ast })
     }
 
     pub fn name(&self) -> &str {

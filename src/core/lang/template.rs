@@ -241,7 +241,7 @@ impl Template {
 
 impl PartialEq for Template {
     fn eq(&self, other: &Self) -> bool {
-        (&self.text, self.is_batch) == (&other.text, other.is_batch)
+        (&self.text, self.is_batch, self.is_json) == (&other.text, other.is_batch, other.is_json)
     }
 }
 

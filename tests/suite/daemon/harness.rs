@@ -197,7 +197,11 @@ impl Program {
     }
 
     pub(super) fn terminate(&self) {
-        let order = format!("kill -TERM {}", self.child.id());
+        self.signal("TERM");
+    }
+
+    pub(super) fn signal(&self, name: &str) {
+        let order = format!("kill -{name} {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &order]).status().unwrap().success());
     }
 

@@ -117,6 +117,25 @@ async fn the_manager_hears_that_it_is_ready_how_it_goes_and_that_it_stops() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_manager_hears_that_the_configuration_is_read_anew_and_when_that_is_done() {
+    let sim = quiet().await;
+    let home = Home::new(&(each_second() + &*instance("main", &sim.url(), ROOT)));
+    let ear = Ear::of(&home);
+    let mut program = ear.run(&home, Duration::from_secs(30));
+    ear.until(|heard| heard.starts_with("READY=1\n")).await;
+    for more in ["", "[nonsense]\n"] {
+        home.configure("127.0.0.1:0", &[&*each_second(), &*instance("main", &sim.url(), ROOT), more].concat());
+        program.signal("HUP");
+        let heard = ear.until(|heard| heard.starts_with("RELOADING=1\n")).await;
+        let begun = heard.lines().find_map(|line| line.strip_prefix("MONOTONIC_USEC="));
+        assert!(begun.is_some_and(|usec| usec.parse::<u64>().is_ok_and(|usec| usec > 0)), "{heard:?}");
+        ear.until(|heard| heard.starts_with("READY=1\n")).await;
+    }
+    program.terminate();
+    assert_eq!(program.ends().await.code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_daemon_that_cannot_begin_is_never_ready() {
     let home = Home::new(&(by_hand() + &*instance("main", NOWHERE, "")));
     let watch = Watch::start(&home).await;
