@@ -12,6 +12,7 @@ mod section;
 mod source;
 mod value;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use crate::certificates;
 use crate::core::cron::Cron;
 use crate::core::event::Origin;
 use crate::core::glob::Globs;
@@ -67,11 +69,76 @@ pub enum Secrets {
     Skip,
 }
 
-/// `[server]`: what tubewarden itself serves.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// `[server]`: what tubewarden itself serves, and to whom.
+#[derive(Debug, Clone)]
 pub struct Server {
     /// The address and port of `/metrics` and the health pages. Port 0 takes a free one.
     pub listen: SocketAddr,
+    /// `tls_cert_file`, `tls_key_file`, `tls_client_ca_file`, absolute; without them, plain
+    /// HTTP. Known to fit, unless loaded with [`Secrets::Skip`].
+    pub tls: Option<certificates::Files>,
+    /// `basic_auth`: users with bcrypt hashes of their passwords, of a cost from 10 to 14.
+    pub users: BTreeMap<String, SecretString>,
+    /// `bearer_token` or `bearer_token_file`: at least 16 characters.
+    pub bearer_token: Option<SecretString>,
+    /// Whether the health pages ask for credentials too.
+    pub protect_health: bool,
+    /// By which names it may be spoken to, in lower case; `*` for all, none for the default.
+    pub hosts: Vec<String>,
+    /// Whether the configuration may be read anew by `/-/reload`; only if clients must
+    /// show who they are.
+    pub reload: bool,
+}
+
+impl PartialEq for Server {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { listen, tls, users, bearer_token, protect_health, hosts, reload } = self;
+        let token = |token: &Option<SecretString>| token.as_ref().map(|token| token.expose_secret().to_owned());
+        let all = |users: &BTreeMap<String, SecretString>| {
+            users.iter().map(|(user, hash)| (user.clone(), hash.expose_secret().to_owned())).collect::<Vec<_>>()
+        };
+        (listen, tls, protect_health, hosts, reload)
+            == (&other.listen, &other.tls, &other.protect_health, &other.hosts, &other.reload)
+            && all(users) == all(&other.users)
+            && token(bearer_token) == token(&other.bearer_token)
+    }
+}
+
+impl Server {
+    /// Whether a client must show who it is.
+    pub fn asks_who(&self) -> bool {
+        self.has_credentials() || self.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some())
+    }
+
+    /// What is allowed, and perhaps not meant.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.is_local() {
+            return warnings;
+        }
+        if !self.asks_who() {
+            warnings.push(format!(
+                "server.listen: whoever reaches {} reads all of it; \
+                 write basic_auth, bearer_token or tls_client_ca_file, or listen on 127.0.0.1",
+                self.listen
+            ));
+        } else if self.has_credentials() && self.tls.is_none() {
+            warnings.push(format!(
+                "server.listen: passwords and tokens come to {} unencrypted; write tls_cert_file and tls_key_file",
+                self.listen
+            ));
+        }
+        warnings
+    }
+
+    /// Whether only this machine can reach it.
+    pub fn is_local(&self) -> bool {
+        self.listen.ip().to_canonical().is_loopback()
+    }
+
+    fn has_credentials(&self) -> bool {
+        !self.users.is_empty() || self.bearer_token.is_some()
+    }
 }
 
 /// `[state]`: what outlives the process.

@@ -22,7 +22,7 @@ use self::crew::{Crew, Unit};
 use self::reload::Reloads;
 use crate::config::{self, Config};
 use crate::core::poll::PollKind;
-use crate::http::{self, Readiness};
+use crate::http::{self, Door, Readiness};
 use crate::metrics::{InstanceMetrics, Metrics};
 use crate::poll::{Instance, Ways};
 use crate::rules::{Acting, Around, Deed, Here, Ready, Rules, Signals, Task};
@@ -94,6 +94,10 @@ impl Daemon {
             .await
             .with_context(|| format!("listen on {}: is another daemon there?", config.server.listen))?;
         let address = listener.local_addr().context("find the address of the listener")?;
+        let door = Door::new(&config.server).context("open the listener")?;
+        for warning in config.server.warnings() {
+            tracing::warn!("{warning}");
+        }
         let metrics = Metrics::new(open::BUILD)?;
         metrics.reloaded(true, Timestamp::now());
         let rules = Arc::new(Rules::open(config, &store, metrics.rules()).await?);
@@ -137,10 +141,17 @@ impl Daemon {
             async move { store.check().await.is_ok() }
         });
         let ready = readiness.clone();
-        let state = http::State { metrics: daemon.metrics.clone(), readiness };
+        let reloader = daemon.reloader();
+        let reload = config.server.reload.then(|| {
+            http::Reload::new(move || {
+                let reloader = reloader.clone();
+                async move { reloader.reload().await }
+            })
+        });
+        let state = http::State { metrics: daemon.metrics.clone(), readiness, reload };
         let stop = stopped(services_stopping.clone());
         let services = &mut daemon.services;
-        services.spawn(async move { http::serve(listener, state, stop).await.context("serve metrics") });
+        services.spawn(async move { http::serve(listener, state, door, stop).await.context("serve metrics") });
         services.spawn(keep_pruning(daemon.store.clone(), kept, services_stopping.clone()));
         let stopping = services_stopping.clone();
         services.spawn(async move {

@@ -1,26 +1,40 @@
-//! The HTTP listener: metrics, health, readiness, and an index of them. It only
-//! reads, and whatever a client does, it holds a bounded part of the process.
+//! The HTTP listener: metrics, health, readiness, and an index of them. It only reads,
+//! answers only who is let in, and whatever a client does, it holds a bounded part of the
+//! process.
 
+mod access;
 mod connections;
+mod harden;
 mod negotiate;
 mod readiness;
+mod reload;
+mod seldom;
+mod tls;
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{self, DefaultBodyLimit};
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use tokio::net::TcpListener;
 use tower_http::compression::CompressionLayer;
 
+use crate::certificates::CertificatesError;
+use crate::config;
 use crate::metrics::Metrics;
 
+use self::access::Access;
 use self::connections::Limits;
+use self::tls::Certificates;
 
 pub use self::readiness::Readiness;
+pub use self::reload::Reload;
 
 /// The largest body that a request may bring.
 const MAX_BODY: usize = 16 * 1024;
@@ -35,12 +49,56 @@ pub struct HttpError(#[source] io::Error);
 pub struct State {
     pub metrics: Metrics,
     pub readiness: Readiness,
+    /// What reads the configuration anew; without it nobody may ask for that.
+    pub reload: Option<Reload>,
+}
+
+/// Who is let in, and by which certificates the listener is known.
+#[derive(Debug)]
+pub struct Door {
+    access: Access,
+    certificates: Option<Certificates>,
+}
+
+impl Door {
+    /// As `[server]` says.
+    pub fn new(server: &config::Server) -> Result<Self, CertificatesError> {
+        let certificates = server.tls.as_ref().map(Certificates::open).transpose()?;
+        Ok(Self { access: Access::new(server), certificates })
+    }
+
+    /// Plain HTTP for whoever comes.
+    pub fn open_to_all() -> Self {
+        Self { access: Access::open_to_all(), certificates: None }
+    }
 }
 
 /// Serves until `shutdown` is ready, and then for a short while those requests that
 /// have begun.
-pub async fn serve(listener: TcpListener, state: State, shutdown: impl Future<Output = ()>) -> Result<(), HttpError> {
-    connections::serve(listener, router(state), Limits::default(), shutdown).await.map_err(HttpError)
+pub async fn serve(
+    listener: TcpListener,
+    state: State,
+    door: Door,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), HttpError> {
+    let router = guarded(router(state), door.access);
+    let shown = door.certificates.as_ref().map(Certificates::shown);
+    let reading = async {
+        match door.certificates {
+            Some(certificates) => certificates.keep_reading().await,
+            None => std::future::pending::<Infallible>().await,
+        }
+    };
+    let serving = connections::serve(listener, router, shown, Limits::default(), shutdown);
+    tokio::select! {
+        ended = serving => ended.map_err(HttpError),
+        never = reading => match never {},
+    }
+}
+
+/// Outermost, so that nothing is reached but through it.
+fn guarded(router: Router, access: Access) -> Router {
+    router.layer(from_fn_with_state(Arc::new(access), access::guard))
 }
 
 /// The routes, without a listener.
@@ -50,6 +108,7 @@ pub fn router(state: State) -> Router {
         .route("/metrics", get(metrics))
         .route("/-/healthy", get(healthy))
         .route("/-/ready", get(ready))
+        .route("/-/reload", post(reload).put(reload))
         .fallback(not_found)
         .with_state(state)
         .layer(CompressionLayer::new())
@@ -60,7 +119,8 @@ async fn index() -> &'static str {
     "tubewarden\n\n\
      /metrics    what is measured, as Prometheus text or OpenMetrics\n\
      /-/healthy  200 while the process serves\n\
-     /-/ready    200 once the first round of polls has ended and the state store answers\n"
+     /-/ready    200 once the first round of polls has ended and the state store answers\n\
+     /-/reload   POST: reads the configuration anew, if server.reload allows it\n"
 }
 
 async fn metrics(extract::State(state): extract::State<State>, headers: HeaderMap) -> Response {
@@ -84,6 +144,14 @@ async fn ready(extract::State(state): extract::State<State>) -> Response {
         "ready\n".into_response()
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {}\n", missing.join("; "))).into_response()
+    }
+}
+
+async fn reload(extract::State(state): extract::State<State>) -> Response {
+    let Some(reload) = state.reload else { return not_found().await.into_response() };
+    match reload.reload().await {
+        Ok(()) => "the configuration was read anew\n".into_response(),
+        Err(why) => (StatusCode::INTERNAL_SERVER_ERROR, format!("what ran goes on: {why}\n")).into_response(),
     }
 }
 

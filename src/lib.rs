@@ -3,6 +3,7 @@
 //!
 //! - [`core`]: what is true of jobs, videos and events. Pure: no clock, no I/O.
 //! - [`config`]: the TOML as written in, a configuration that cannot be wrong out.
+//! - [`certificates`]: what the listener speaks TLS with, from its files.
 //! - [`peertube`]: the only place that speaks HTTP with PeerTube.
 //! - [`store`]: what was learnt and told, kept in one file.
 //! - [`poll`]: fetch → core → one transaction → metrics and log.
@@ -16,6 +17,7 @@
 //! - [`status`]: what the state says of all instances, for people and for scripts.
 //! - [`cli`]: the command line.
 
+pub mod certificates;
 pub mod cli;
 pub mod config;
 pub mod core;

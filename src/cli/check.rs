@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Context;
 
-use super::{Failure, load, online};
+use super::{Failure, complain, load, online};
 use crate::config::Secrets;
 
 #[derive(Debug, clap::Args)]
@@ -20,6 +20,9 @@ pub(super) async fn check(path: &Path, args: Args) -> Result<(), Failure> {
     let names: Vec<&str> = config.instances.iter().map(|instance| instance.origin.name.as_str()).collect();
     writeln!(std::io::stdout(), "{}: the configuration is right; it watches {}", path.display(), names.join(", "))
         .context("write to standard output")?;
+    for warning in config.server.warnings() {
+        complain(&format!("{}: warning: {warning}", path.display()));
+    }
     if args.online {
         online::check(&config).await?;
     }

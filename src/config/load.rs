@@ -3,9 +3,9 @@
 
 mod actions;
 mod rules;
+mod server;
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use super::secret::Vault;
 use super::section::{self, Section};
 use super::source::Source;
 use super::{
-    Config, Instance, JobsPolicy, Log, LogFormat, Polls, Scope, Server, State, StuckActive, VideosPolicy, When, value,
+    Config, Instance, JobsPolicy, Log, LogFormat, Polls, Scope, State, StuckActive, VideosPolicy, When, value,
 };
 
 /// Jobs of these types come in floods; what matters about them is how many.
@@ -56,7 +56,7 @@ pub(super) fn load(path: &Path, vault: &Vault<'_>) -> Result<Config, ConfigError
     let mut seen = rules::Seen::default();
     let read = section::read(&main, &mut errors, |root| {
         let includes = included(root);
-        let server = root.table("server", server);
+        let server = root.table("server", |section| server::server(section, vault));
         let state = root.table("state", state);
         let log = root.table("log", log);
         let jobs = root.table("jobs", jobs);
@@ -97,11 +97,6 @@ pub(super) fn load(path: &Path, vault: &Vault<'_>) -> Result<Config, ConfigError
         return Err(whole_file("instance", problem.to_owned()));
     }
     Ok(config)
-}
-
-fn server(section: &mut Section<'_, '_>) -> Server {
-    let default = SocketAddr::from((Ipv4Addr::LOCALHOST, 9797));
-    Server { listen: section.get("listen", value::listen).unwrap_or(default) }
 }
 
 fn state(section: &mut Section<'_, '_>) -> State {

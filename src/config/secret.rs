@@ -86,6 +86,41 @@ impl<'a> Vault<'a> {
         headers.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
     }
 
+    /// Users with what they are known by, each given as it is, as `${NAME}`, or under the
+    /// user's name with `_file` at its end. `check` gives the form in which it is kept.
+    pub(super) fn users(
+        &self,
+        section: &mut Section<'_, '_>,
+        check: fn(String) -> Result<String, String>,
+    ) -> Vec<(String, SecretString)> {
+        let directory = section.source().directory();
+        let seen = RefCell::new(BTreeSet::new());
+        let users = section.rest(|name, item| {
+            let of_a_file = name.strip_suffix("_file");
+            let user = super::value::login(of_a_file.unwrap_or(name))?;
+            if !seen.borrow_mut().insert(user.clone()) {
+                return Err(format!("gives {user:?} a second time; write it once").into());
+            }
+            let secret = match of_a_file {
+                Some(_) => self.read(item, |file| self.file(file, directory), check),
+                None => self.read(item, |text| self.inline(text), check),
+            };
+            Ok((user, secret?))
+        });
+        // Where secrets are not wanted nobody is ever asked for one.
+        users.into_iter().map(|(user, secret)| (user, secret.unwrap_or_default())).collect()
+    }
+
+    /// Where a file lies that is named like that of a secret.
+    pub(super) fn path(&self, name: &str, directory: &Path) -> PathBuf {
+        let credential = self.credential(name).filter(|path| path.exists());
+        credential.unwrap_or_else(|| directory.join(name))
+    }
+
+    pub(super) fn secrets(&self) -> Secrets {
+        self.secrets
+    }
+
     /// The secret under one of two keys: itself or `${NAME}`, or the name of a file.
     /// `check` gives the form in which it is kept.
     fn secret(
@@ -139,8 +174,7 @@ impl<'a> Vault<'a> {
         if name.is_empty() {
             return Err("is empty; write the name of a file, or leave the key out".to_owned());
         }
-        let credential = self.credential(name).filter(|path| path.exists());
-        let path = credential.unwrap_or_else(|| directory.join(name));
+        let path = self.path(name, directory);
         let mut secret = read_text(&path, MOST_BYTES).map_err(|problem| match self.credential(name) {
             Some(credential) if credential != path => {
                 format!("{} {problem}; nor is there {}", path.display(), credential.display())

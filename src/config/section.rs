@@ -197,6 +197,11 @@ impl<'s> Section<'s, '_> {
         self.errors.push(self.source.error(place, key, problem));
     }
 
+    /// Whether nothing wrong was told so far.
+    pub(super) fn is_clean(&self) -> bool {
+        self.errors.is_empty()
+    }
+
     /// Tells what is wrong with the table as a whole.
     pub(super) fn report_itself(&mut self, problem: String) {
         self.report(&self.table.place.clone(), &self.table.key.clone(), problem);

@@ -216,6 +216,14 @@ pub(super) fn user_name(item: &Item<'_>) -> Result<String, Problem> {
     }
 }
 
+/// A user of HTTP's basic authentication, which ends the name at a colon.
+pub(super) fn login(name: &str) -> Result<String, Problem> {
+    if (1..=100).contains(&name.chars().count()) && clean(name, 100) == name && !name.contains(':') {
+        return Ok(name.to_owned());
+    }
+    Err(format!("{} is no name of a user; write 1 to 100 characters without a colon", quoted(name)).into())
+}
+
 /// One of a few words.
 pub(super) fn one_of<T: Copy>(item: &Item<'_>, words: &[(&str, T)]) -> Result<T, Problem> {
     let text = item.string()?;

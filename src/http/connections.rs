@@ -1,19 +1,36 @@
-//! The loop that accepts connections. At most so many at a time, none of them for
-//! ever, and all of them ended when it returns.
+//! The loop that accepts connections. At most so many at a time, none of them for ever,
+//! and all of them ended when it returns.
+
+mod places;
+mod stream;
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::extract::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
+use tokio_rustls::TlsAcceptor;
+
+use super::access::Peer;
+use super::seldom::Seldom;
+use super::tls::Shown;
+
+use self::places::{Bounds, Places, Seat};
+use self::stream::{Answer, Stream};
 
 /// Pause after an accept that failed: open files may become free.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
@@ -24,50 +41,77 @@ const ACCEPT_FAILURES: u32 = 60;
 /// What clients may take.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    /// Connections at a time; who comes later waits in the kernel's queue.
-    pub(super) connections: usize,
+    /// Connections and answers at a time; for one more, that which is longest idle is ended.
+    pub(super) places: Bounds,
+    /// How long to agree on TLS.
+    pub(super) handshake: Duration,
     /// From one answer, or the connection, to the end of the next request's headers.
     pub(super) header_read: Duration,
     /// How long a connection is used again; one that reads no answer ends here too.
     pub(super) age: Duration,
     /// How long a request that has begun may still take when its connection ends.
     pub(super) grace: Duration,
-    /// Bytes of headers, and of an answer not yet taken.
+    /// Bytes of the headers of a request.
+    pub(super) headers: usize,
+    /// Bytes of an answer not yet taken.
     pub(super) buffer: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 64,
+            places: Bounds {
+                most: 256,
+                most_answers: 64,
+                moment: Duration::from_millis(500),
+                answer: Duration::from_secs(2),
+            },
+            handshake: Duration::from_secs(10),
             header_read: Duration::from_secs(20),
             age: Duration::from_secs(300),
             grace: Duration::from_secs(5),
+            headers: 16 * 1024,
             buffer: 64 * 1024,
         }
     }
 }
 
-/// Serves until `shutdown` is ready, or connections can't be accepted any more.
+/// Serves until `shutdown` is ready, or connections can't be accepted any more. Over TLS
+/// if there are certificates to show.
 pub(super) async fn serve(
     listener: TcpListener,
     router: Router,
+    tls: Option<Shown>,
     limits: Limits,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     // Nothing is ever sent: that the sender is gone is the signal to end.
     let (stop, stopping) = watch::channel(());
+    let places = Places::new(limits.places);
+    let common = Arc::new(Common { router, tls, limits, full: Seldom::default(), refused: Seldom::default() });
     let mut connections = JoinSet::new();
     let mut failures = 0;
     let mut shutdown = pin!(shutdown);
     let ended = loop {
+        let full_until = places.full_until();
         tokio::select! {
             () = &mut shutdown => break Ok(()),
             Some(ended) = connections.join_next() => note(ended),
-            accepted = listener.accept(), if connections.len() < limits.connections => match accepted {
-                Ok((stream, _)) => {
+            () = wait_until(full_until), if full_until.is_some() => {}
+            // Those that are ended count until they are gone, which takes no time to speak of.
+            accepted = listener.accept(), if full_until.is_none() && connections.len() < 2 * limits.places.most => match accepted {
+                Ok((stream, peer)) => {
                     failures = 0;
-                    connections.spawn(connection(stream, router.clone(), limits, stopping.clone()));
+                    let (seat, full) = places.enter();
+                    if full && let Some(times) = common.full.now() {
+                        tracing::warn!(
+                            most = limits.places.most, times,
+                            "too many HTTP connections: those longest idle are ended; told once a minute at most"
+                        );
+                    }
+                    let id = seat.id();
+                    let task = connection(stream, peer, common.clone(), Arc::new(seat), stopping.clone());
+                    places.serve(id, connections.spawn(task));
                 }
                 Err(error) if is_of_the_client(&error) => {}
                 Err(error) if failures < ACCEPT_FAILURES => {
@@ -75,6 +119,7 @@ pub(super) async fn serve(
                     if failures == 1 {
                         tracing::warn!(%error, "cannot accept an HTTP connection; trying again each second");
                     }
+                    places.end_one();
                     sleep(ACCEPT_PAUSE).await;
                 }
                 Err(error) => break Err(error),
@@ -94,12 +139,70 @@ pub(super) async fn serve(
     ended
 }
 
-async fn connection(stream: TcpStream, router: Router, limits: Limits, mut stopping: watch::Receiver<()>) {
+async fn wait_until(at: Option<Instant>) {
+    if let Some(at) = at {
+        sleep_until(at.into()).await;
+    }
+}
+
+/// What all connections share.
+struct Common {
+    router: Router,
+    tls: Option<Shown>,
+    limits: Limits,
+    full: Seldom,
+    refused: Seldom,
+}
+
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    common: Arc<Common>,
+    seat: Arc<Seat>,
+    mut stopping: watch::Receiver<()>,
+) {
+    let Some(shown) = &common.tls else { return http(stream, peer, &common, seat, stopping).await };
+    let acceptor = TlsAcceptor::from(shown.borrow().clone());
+    let agreed = tokio::select! {
+        agreed = timeout(common.limits.handshake, acceptor.accept(stream)) => agreed,
+        _ = stopping.changed() => return,
+    };
+    match agreed {
+        Ok(Ok(stream)) => http(stream, peer, &common, seat, stopping).await,
+        Ok(Err(error)) if is_about_who(&error) => {
+            if let Some(times) = common.refused.now() {
+                let client = peer.to_string();
+                tracing::warn!(client, times, %error, "a client without a right certificate; told once a minute at most");
+            }
+        }
+        Ok(Err(error)) => tracing::debug!(client = %peer, %error, "a client did not agree on TLS"),
+        Err(_) => tracing::debug!(client = %peer, "a client did not agree on TLS in time"),
+    }
+}
+
+async fn http(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    peer: SocketAddr,
+    common: &Common,
+    seat: Arc<Seat>,
+    mut stopping: watch::Receiver<()>,
+) {
+    let limits = common.limits;
+    let router = TowerToHyperService::new(common.router.clone());
+    let of_answers = Arc::clone(&seat);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        let seat = Arc::clone(&of_answers);
+        seat.asked();
+        request.extensions_mut().insert(Peer(peer));
+        let answer = router.call(request);
+        async move { answer.await.map(|answer| answer.map(|body| Answer::new(body, seat))) }
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_read)
+        .max_header_size(limits.headers)
         .max_buf_size(limits.buffer)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(Stream::new(stream, seat)), service);
     let mut connection = pin!(connection);
     // How a client's connection ends is no concern of ours: scrapers give up, probes
     // hang up.
@@ -112,6 +215,12 @@ async fn connection(stream: TcpStream, router: Router, limits: Limits, mut stopp
     let _ = timeout(limits.grace, connection).await;
 }
 
+/// Whether a client had no certificate to show, or one that is not right.
+fn is_about_who(error: &io::Error) -> bool {
+    let error = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+    matches!(error, Some(rustls::Error::NoCertificatesPresented | rustls::Error::InvalidCertificate(_)))
+}
+
 fn is_of_the_client(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -120,120 +229,13 @@ fn is_of_the_client(error: &io::Error) -> bool {
 }
 
 fn note(ended: Result<(), JoinError>) {
-    if let Err(error) = ended {
+    // One that had to give up its place was ended on purpose.
+    if let Err(error) = ended
+        && !error.is_cancelled()
+    {
         tracing::error!(error = &error as &dyn std::error::Error, "an HTTP connection ended by a defect");
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use axum::routing::get;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::sync::oneshot;
-
-    use super::*;
-
-    const LONG: Duration = Duration::from_secs(60);
-    const SHORT: Duration = Duration::from_millis(50);
-
-    struct Server {
-        address: std::net::SocketAddr,
-        stop: oneshot::Sender<()>,
-        ended: tokio::task::JoinHandle<io::Result<()>>,
-    }
-
-    async fn start(limits: Limits) -> Server {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (stop, stopped) = oneshot::channel::<()>();
-        let router =
-            Router::new().route("/", get(|| async { "hello" })).route("/never", get(std::future::pending::<()>)).route(
-                "/panic",
-                get(|| async {
-                    if true {
-                        panic!("a defect")
-                    }
-                }),
-            );
-        let ended = tokio::spawn(async move {
-            serve(listener, router, limits, async {
-                let _ = stopped.await;
-            })
-            .await
-        });
-        Server { address, stop, ended }
-    }
-
-    fn limits() -> Limits {
-        Limits { connections: 8, header_read: LONG, age: LONG, grace: LONG, buffer: 8192 }
-    }
-
-    async fn send(server: &Server, request: &str) -> TcpStream {
-        let mut stream = TcpStream::connect(server.address).await.unwrap();
-        stream.write_all(request.as_bytes()).await.unwrap();
-        stream
-    }
-
-    /// Everything until the other side closes, which it must do by itself.
-    async fn rest(mut stream: TcpStream) -> String {
-        let mut bytes = Vec::new();
-        // A connection that is cut may be told as a reset.
-        let _ = timeout(Duration::from_secs(10), stream.read_to_end(&mut bytes)).await.expect("the server closes");
-        String::from_utf8(bytes).unwrap()
-    }
-
-    async fn get_once(server: &Server) -> String {
-        rest(send(server, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await).await
-    }
-
-    #[tokio::test]
-    async fn headers_that_never_end_are_not_waited_for() {
-        let server = start(Limits { header_read: SHORT, ..limits() }).await;
-        let answer = rest(send(&server, "GET / HTTP/1.1\r\nHost: x\r\n").await).await;
-        assert!(!answer.contains("200"), "{answer}");
-        assert!(get_once(&server).await.ends_with("hello"));
-    }
-
-    #[tokio::test]
-    async fn headers_without_measure_are_refused() {
-        let server = start(limits()).await;
-        let answer = rest(send(&server, &format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(100_000))).await).await;
-        assert!(!answer.contains("200"), "{answer}");
-    }
-
-    #[tokio::test]
-    async fn who_comes_when_all_places_are_taken_is_served_when_one_is_free() {
-        let server = start(Limits { connections: 1, ..limits() }).await;
-        let idle = send(&server, "").await;
-        let second = send(&server, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
-        assert!(timeout(SHORT, second.readable()).await.is_err(), "the only place is taken");
-        drop(idle);
-        assert!(rest(second).await.ends_with("hello"));
-    }
-
-    #[tokio::test]
-    async fn a_request_that_never_ends_is_cut() {
-        let server = start(Limits { age: SHORT, grace: SHORT, ..limits() }).await;
-        assert_eq!(rest(send(&server, "GET /never HTTP/1.1\r\nHost: x\r\n\r\n").await).await, "");
-    }
-
-    #[tokio::test]
-    async fn a_handler_that_panics_takes_nobody_with_it() {
-        let server = start(limits()).await;
-        assert_eq!(rest(send(&server, "GET /panic HTTP/1.1\r\nHost: x\r\n\r\n").await).await, "");
-        assert!(get_once(&server).await.ends_with("hello"));
-    }
-
-    #[tokio::test]
-    async fn shutting_down_closes_what_is_idle_at_once_and_what_hangs_in_time() {
-        let server = start(Limits { grace: SHORT, ..limits() }).await;
-        let idle = send(&server, "").await;
-        let hanging = send(&server, "GET /never HTTP/1.1\r\nHost: x\r\n\r\n").await;
-        assert!(get_once(&server).await.ends_with("hello"));
-        server.stop.send(()).unwrap();
-        assert!(timeout(Duration::from_secs(10), server.ended).await.unwrap().unwrap().is_ok());
-        assert_eq!(rest(idle).await, "");
-        assert_eq!(rest(hanging).await, "");
-        assert!(TcpStream::connect(server.address).await.is_err(), "nobody listens any more");
-    }
-}
+mod tests;

@@ -26,8 +26,8 @@ async fn world() -> World {
     let metrics = Metrics::new(Build { version: "1.2.3", revision: "abc" }).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let state = State { metrics, readiness: readiness.clone() };
-    tokio::spawn(serve(listener, state, std::future::pending()));
+    let state = State { metrics, readiness: readiness.clone(), reload: None };
+    tokio::spawn(serve(listener, state, Door::open_to_all(), std::future::pending()));
     World { address, readiness, store }
 }
 

@@ -1,6 +1,7 @@
 //! The daemon as its users meet it, in this process or as the real program, against a
 //! simulated instance that knows what really happened.
 
+mod access;
 mod accounts;
 mod crashes;
 mod exit;

@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 
 use tubewarden::core::event::EventKind;
 use tubewarden::core::poll::PollKind;
-use tubewarden::http::{self, Readiness, State};
+use tubewarden::http::{self, Door, Readiness, State};
 use tubewarden::metrics::Metrics;
 
 use crate::{metrics, tools};
@@ -167,7 +167,7 @@ async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
 async fn listener(metrics: &Metrics) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(http::serve(listener, state(metrics), std::future::pending()));
+    tokio::spawn(http::serve(listener, state(metrics), Door::open_to_all(), std::future::pending()));
     address
 }
 
@@ -185,7 +185,7 @@ async fn text_listener(metrics: &Metrics) -> SocketAddr {
 }
 
 fn state(metrics: &Metrics) -> State {
-    State { metrics: metrics.clone(), readiness: Readiness::new(async || true) }
+    State { metrics: metrics.clone(), readiness: Readiness::new(async || true), reload: None }
 }
 
 #[tokio::test]

@@ -1,8 +1,10 @@
 //! What is read, and what it means.
 
+use std::fs;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
+use secrecy::ExposeSecret;
 use tubewarden::config::{Config, Instance, LogFormat, Scope, Secrets, When};
 use tubewarden::core::cron::Cron;
 use tubewarden::core::poll::PollKind;
@@ -26,6 +28,8 @@ fn a_name_and_a_url_are_enough() {
     let config = loaded(INSTANCE);
 
     assert_eq!(config.server.listen.to_string(), "127.0.0.1:9797");
+    assert!(config.server.tls.is_none() && config.server.users.is_empty() && config.server.bearer_token.is_none());
+    assert!(!config.server.protect_health && config.server.hosts.is_empty() && config.server.warnings().is_empty());
     assert_eq!(config.state.path.to_str().unwrap(), "/var/lib/tubewarden/state.db");
     assert_eq!(config.state.keep_events, Duration::from_secs(30 * 24 * 3600));
     assert_eq!((config.log.format, config.log.filter.as_str()), (LogFormat::Text, "info"));
@@ -53,6 +57,8 @@ fn every_key_is_heeded() {
         r#"
         [server]
         listen = "[::1]:0"
+        protect_health = true
+        hosts = ["Metrics.example.com", "192.0.2.1"]
         [state]
         url = "sqlite:///tmp/other.db"
         keep_events = "1h30m"
@@ -79,6 +85,8 @@ fn every_key_is_heeded() {
         "#,
     );
     assert_eq!(config.server.listen.to_string(), "[::1]:0");
+    assert!(config.server.protect_health);
+    assert_eq!(config.server.hosts, ["metrics.example.com", "192.0.2.1"]);
     assert_eq!(config.state.path.to_str().unwrap(), "/tmp/other.db");
     assert_eq!(config.state.keep_events, Duration::from_secs(5400));
     assert_eq!(config.log.format, LogFormat::Json);
@@ -96,6 +104,44 @@ fn every_key_is_heeded() {
     assert_eq!((instance.timeout, instance.down_after), (Duration::from_millis(1500), 1000));
     assert!(!instance.read_only);
     assert_eq!(*instance.polls.when(PollKind::Jobs), every(90));
+}
+
+#[test]
+fn who_is_let_in_is_known_by_files_and_secrets() {
+    let part = |name: &str| fs::read_to_string(format!("tests/suite/config/bad/parts/{name}")).unwrap();
+    let server = "[server]\ntls_cert_file = 'tls/cert.pem'\ntls_key_file = 'key'\ntls_client_ca_file = 'tls/cert.pem'\n\
+                  basic_auth = { prometheus = '${HASH}', 'a b_file' = 'hash' }\nbearer_token_file = 'token'\n";
+    let directory = files(&[
+        ("config.toml", &format!("{server}{INSTANCE}")),
+        ("tls/cert.pem", &part("tls-cert.pem")),
+        ("credentials/key", &part("tls-key.pem")),
+        ("hash", &part("bcrypt")),
+        ("token", "0123456789abcdef\n"),
+    ]);
+    let credentials = directory.path().join("credentials");
+    let load = |secrets| {
+        let env = |name: &str| match name {
+            "CREDENTIALS_DIRECTORY" => Some(credentials.display().to_string()),
+            "HASH" => Some(part("bcrypt").trim_end().to_owned()),
+            _ => None,
+        };
+        Config::load(&directory.path().join("config.toml"), secrets, &env).unwrap().server
+    };
+    let server = load(Secrets::Read);
+    assert!(server.asks_who());
+    let tls = server.tls.as_ref().unwrap();
+    assert_eq!((&tls.cert, tls.client_ca.as_ref()), (&directory.path().join("tls/cert.pem"), Some(&tls.cert)));
+    assert_eq!(tls.key, credentials.join("key"));
+    assert_eq!(server.users.keys().collect::<Vec<_>>(), ["a b", "prometheus"]);
+    assert!(server.users.values().all(|hash| hash.expose_secret() == part("bcrypt").trim_end()));
+    assert_eq!(server.bearer_token.as_ref().unwrap().expose_secret(), "0123456789abcdef");
+    let shown = format!("{server:?}");
+    assert!(!shown.contains("0123456789") && !shown.contains("$2b$"), "{shown}");
+
+    // Who only reads the state needs none of it.
+    fs::remove_dir_all(&credentials).unwrap();
+    fs::remove_file(directory.path().join("hash")).unwrap();
+    assert!(load(Secrets::Skip).bearer_token.is_none());
 }
 
 #[test]

@@ -81,9 +81,12 @@ impl Home {
     }
 
     pub(super) fn configure(&self, listen: &str, more: &str) {
-        let common = format!(
-            "[server]\nlisten = \"{listen}\"\n[state]\nurl = \"sqlite://state.db\"\n[log]\nformat = \"json\"\n"
-        );
+        self.serve(&format!("listen = \"{listen}\""), more);
+    }
+
+    /// With these lines of `[server]`.
+    pub(super) fn serve(&self, server: &str, more: &str) {
+        let common = format!("[server]\n{server}\n[state]\nurl = \"sqlite://state.db\"\n[log]\nformat = \"json\"\n");
         fs::write(self.file("config.toml"), common + more).unwrap();
     }
 

@@ -208,3 +208,36 @@ async fn a_command_under_way_is_finished_before_its_rule_is_another_one() {
     program.terminate();
     assert!(program.ends().await.success());
 }
+
+#[tokio::test]
+async fn who_shows_who_he_is_may_ask_for_it_over_http() {
+    const TOKEN: &str = "marked-0123456789abcdef";
+    let sim = quiet_instance().await;
+    let main = instance("main", &sim.url(), ROOT);
+    let home = Home::new("");
+    let configure = |reload: &str, more: &str| {
+        let server = format!("127.0.0.1:0\"\nbearer_token = \"{TOKEN}\"\n{reload}#\"");
+        home.configure(server.trim_end_matches('"'), &[&each_second(), &main, more].concat());
+    };
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let ask = async |program: &Program, token: &str| {
+        let url = format!("http://{}/-/reload", program.address().await);
+        let reply = client.post(url).bearer_auth(token).send().await.unwrap();
+        (reply.status().as_u16(), reply.text().await.unwrap())
+    };
+    configure("", "");
+    let mut program = home.program("off", &["run"]);
+    assert_eq!(ask(&program, TOKEN).await.0, 404, "it is off");
+    program.terminate();
+    assert!(program.ends().await.success());
+
+    configure("reload = true\n", "");
+    let mut program = home.program("on", &["run"]);
+    assert_eq!(ask(&program, "marked-0123456789abcdeX").await.0, 401);
+    assert_eq!(ask(&program, TOKEN).await, (200, "the configuration was read anew\n".to_owned()));
+    configure("reload = true\n", "[nonsense]\n");
+    let (status, why) = ask(&program, TOKEN).await;
+    assert!(status == 500 && why.contains("nonsense: unknown key"), "{status} {why}");
+    program.terminate();
+    assert!(program.ends().await.success());
+}
