@@ -21,6 +21,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{Config, ConfigErrors, DEFAULT_PATH, LogFormat, Secrets};
 use crate::log::{self, Format, LogOptions};
+use crate::panics;
 
 /// The configuration is wrong: the service is not restarted on it (`EX_CONFIG`).
 const EXIT_CONFIG: u8 = 78;
@@ -108,14 +109,23 @@ fn load(path: &std::path::Path, secrets: Secrets) -> Result<Config, ConfigErrors
     Config::load(path, secrets, &|name| std::env::var(name).ok())
 }
 
-/// Starts the log on standard error.
+/// Starts the log on standard error; a panic is a line of it from now on.
 fn start_log(config: &Config, filter: &str) -> anyhow::Result<()> {
     let format = match config.log.format {
         LogFormat::Text => Format::Text,
         LogFormat::Json => Format::Json,
     };
     let ansi = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    log::init(&LogOptions { format, filter: filter.to_owned(), ansi }).context("start the log")
+    log::init(&LogOptions { format, filter: filter.to_owned(), ansi }).context("start the log")?;
+    panics::tell_all();
+    Ok(())
+}
+
+/// What is worth a warning in a configuration that is right.
+fn warnings(config: &Config) -> impl Iterator<Item = String> {
+    config.exposed.iter().map(|path| {
+        format!("{} holds a secret and can be read by everybody: take that right away (chmod o-r)", path.display())
+    })
 }
 
 #[expect(clippy::print_stderr, reason = "this is where a command line tool says why it failed")]

@@ -49,6 +49,8 @@ pub struct Config {
     /// In the same order.
     pub rules: Vec<Rule>,
     pub schedules: Vec<Schedule>,
+    /// Files with secrets that everybody on this system may read, which is told.
+    pub exposed: Vec<PathBuf>,
 }
 
 impl Config {
@@ -186,6 +188,9 @@ pub struct Instance {
     pub url: Url,
     /// Where to connect instead, still speaking as the host of `url`. Ends with a slash.
     pub connect: Option<Url>,
+    /// `ca_file`, read: the certificates in PEM that alone are trusted instead of the
+    /// system's. At least one, each of the right form.
+    pub authorities: Option<String>,
     /// Who is to sign in; known with [`Secrets::Skip`] too.
     pub username: Option<String>,
     /// Without one, only what anyone may see is watched. Always absent with [`Secrets::Skip`].

@@ -4,6 +4,7 @@
 pub mod call;
 pub mod cron;
 pub mod event;
+pub mod fault;
 pub mod glob;
 pub mod histogram;
 pub mod job;

@@ -2,6 +2,7 @@
 //! task that ends before it is told to ends the daemon, so that systemd restarts it.
 
 mod crew;
+mod keeper;
 mod one_round;
 mod open;
 mod reload;
@@ -138,9 +139,11 @@ impl Daemon {
         let asked = daemon.store.clone();
         let readiness = Readiness::new(move || {
             let store = asked.clone();
-            async move { store.check().await.is_ok() }
+            async move { store.trouble().is_none() && store.check().await.is_ok() }
         });
         let ready = readiness.clone();
+        let (store, state) = (daemon.store.clone(), daemon.metrics.state().clone());
+        daemon.services.spawn(keeper::keep(store, state, services_stopping.clone()));
         let reloader = daemon.reloader();
         let reload = config.server.reload.then(|| {
             http::Reload::new(move || {

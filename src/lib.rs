@@ -12,6 +12,7 @@
 //! - [`metrics`]: all that Prometheus reads.
 //! - [`http`]: the listener that serves it.
 //! - [`log`]: every event of the program as one safe line.
+//! - [`panics`]: defects at run time, caught, told and counted.
 //! - [`service`]: what the service manager is told, and when the watchdog is fed.
 //! - [`daemon`]: wiring, supervision, the order of starting and stopping.
 //! - [`status`]: what the state says of all instances, for people and for scripts.
@@ -25,6 +26,7 @@ pub mod daemon;
 pub mod http;
 pub mod log;
 pub mod metrics;
+pub mod panics;
 pub mod peertube;
 pub mod poll;
 pub mod rules;

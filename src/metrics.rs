@@ -12,6 +12,7 @@ mod openmetrics;
 mod own;
 mod rules;
 mod runners;
+mod state;
 mod stats;
 mod videos;
 
@@ -26,6 +27,7 @@ use self::instance::Instance;
 
 pub use self::instance::InstanceMetrics;
 pub use self::rules::{Delivered, RuleMetrics};
+pub use self::state::StateMetrics;
 
 /// Why something could not be measured or shown.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +74,7 @@ impl Format {
 pub struct Metrics {
     registry: Registry,
     rules: RuleMetrics,
+    state: StateMetrics,
     reload_successful: IntGauge,
     reload_success_at: Gauge,
 }
@@ -81,8 +84,9 @@ impl Metrics {
         let registry = Registry::new();
         register_process(&registry, build).map_err(MetricsError::Register)?;
         let rules = RuleMetrics::new(&registry).map_err(MetricsError::Register)?;
+        let state = StateMetrics::new(&registry).map_err(MetricsError::Register)?;
         let (reload_successful, reload_success_at) = register_reload(&registry).map_err(MetricsError::Register)?;
-        Ok(Self { registry, rules, reload_successful, reload_success_at })
+        Ok(Self { registry, rules, state, reload_successful, reload_success_at })
     }
 
     /// The configuration was read.
@@ -96,6 +100,11 @@ impl Metrics {
     /// What rules and schedules did and owe.
     pub fn rules(&self) -> &RuleMetrics {
         &self.rules
+    }
+
+    /// How the state fares.
+    pub fn state(&self) -> &StateMetrics {
+        &self.state
     }
 
     /// Begins to measure an instance: what is counted exists at 0 from here on.

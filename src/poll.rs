@@ -5,6 +5,7 @@ mod host;
 mod jobs;
 mod moderation;
 mod reach;
+mod remembered;
 mod runners;
 mod server;
 mod stats;
@@ -12,12 +13,13 @@ mod updates;
 mod videos;
 mod vitals;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Mutex as AsyncMutex, Semaphore, watch};
 use tokio::task::JoinSet;
 
@@ -73,9 +75,12 @@ pub struct Instance {
     runners: AsyncMutex<RunnersState>,
     server: AsyncMutex<ServerMemory>,
     reach: AsyncMutex<ReachMemory>,
+    /// Parts of the memory that could not be read.
+    unread: Mutex<BTreeSet<PollKind>>,
     rights: Mutex<Rights>,
     vitals: Arc<Vitals>,
     rights_last: Duration,
+    clock_is_wrong: AtomicBool,
 }
 
 /// The unfinished jobs of videos, by where they are, as the last polls saw them.
@@ -155,33 +160,19 @@ impl Instance {
         if let crate::store::Enrolment::Moved { from } = store.enrol(&origin).await? {
             tracing::warn!(peertube_instance = %name, from, to = %origin.url, "the instance has another address: its history begins anew");
         }
-        let documents = store.memory(name, PollKind::Jobs).await?;
-        let memory = job_sync::Memory::from_documents(&documents)
-            .with_context(|| format!("read what is remembered of the jobs of {name}"))?;
         let settled: HashSet<i64> = store.settled(name).await?.into_iter().collect();
-        let documents = store.memory(name, PollKind::Videos).await?;
-        let videos = video_sync::Memory::from_documents(&documents)
-            .with_context(|| format!("read what is remembered of the videos of {name}"))?;
-        let documents = store.memory(name, PollKind::Moderation).await?;
-        let moderation = ModerationState::from_documents(&documents)
-            .with_context(|| format!("read what is remembered of the moderation of {name}"))?;
-        let documents = store.memory(name, PollKind::Runners).await?;
-        let runners = runner_sync::Memory::from_documents(&documents)
-            .with_context(|| format!("read what is remembered of the runners of {name}"))?;
         let documents = store.memory(name, PollKind::Config).await?;
         let (server, reach) = (ServerMemory::from_documents(&documents), ReachMemory::from_documents(&documents));
         let host = Arc::new(StoreHost::new(config, store.clone(), metrics.clone()));
         let client = Client::new(client_options(config), host.clone())?;
         let vitals = Arc::new(Vitals::new(name, config.timeout, reach.down_since().is_some()));
-        metrics.jobs(Arc::new(memory.view()));
-        metrics.videos(Arc::new(videos.view()));
-        metrics.runners(Arc::new(runners.view()));
         let settled_read = Instant::now();
-        let runners = RunnersState { memory: runners, settled: settled.clone(), settled_read };
+        let jobs = JobsState { memory: job_sync::Memory::default(), settled: settled.clone(), settled_read };
+        let runners = RunnersState { memory: runner_sync::Memory::default(), settled, settled_read };
         for kind in PollKind::ALL {
             metrics.stale(kind);
         }
-        Ok(Self {
+        let opened = Self {
             origin,
             client,
             host,
@@ -192,18 +183,22 @@ impl Instance {
             policy: common.jobs.clone(),
             scope: common.videos.scope,
             down_after: config.down_after,
-            jobs: AsyncMutex::new(JobsState { memory, settled, settled_read }),
+            jobs: AsyncMutex::new(jobs),
             work: Mutex::default(),
-            videos: AsyncMutex::new(videos),
+            videos: AsyncMutex::default(),
             videos_turn: AsyncMutex::new(()),
             runners: AsyncMutex::new(runners),
-            moderation: AsyncMutex::new(moderation),
+            moderation: AsyncMutex::default(),
+            unread: Mutex::default(),
             server: AsyncMutex::new(server),
             reach: AsyncMutex::new(reach),
             rights: Mutex::default(),
             vitals,
             rights_last: RIGHTS_LAST,
-        })
+            clock_is_wrong: AtomicBool::new(false),
+        };
+        opened.remember_all().await?;
+        Ok(opened)
     }
 
     /// Asks for the account's role again after so long.
@@ -331,6 +326,7 @@ impl Instance {
         if needs != Needs::Nothing && !needs.are_met_by(self.role().await?) {
             return Ok(Ran::NotAllowed);
         }
+        self.expect_memory_of(kind).await?;
         match kind {
             PollKind::Jobs => self.poll_jobs().await?,
             PollKind::Videos | PollKind::VideosFull => self.poll_videos(kind).await?,
@@ -355,6 +351,7 @@ impl Instance {
         if changes.is_empty() && settled.is_empty() && events.is_empty() {
             return Ok(());
         }
+        self.note_clock();
         let claims = self.rules.claims(&events);
         let commit = Commit { instance: self.origin.name.clone(), poll, changes, settled, events, claims };
         let committed = self.store.commit(&commit).await.context("store what the poll learnt")?;
@@ -364,6 +361,24 @@ impl Instance {
             log::event(event, self.log_events.matches(event.type_name()));
         }
         Ok(())
+    }
+
+    /// Events have the time of the instance's clock, rules are given by ours. What is far
+    /// apart is told once, and when it agrees again.
+    fn note_clock(&self) {
+        let ahead = self.client.clock_ahead();
+        self.rules.set_clock(&self.origin.name, SignedDuration::ZERO.saturating_sub(ahead));
+        let is_wrong = !ahead.is_zero();
+        if self.clock_is_wrong.swap(is_wrong, Ordering::Relaxed) == is_wrong {
+            return;
+        }
+        let name = &self.origin.name;
+        if is_wrong {
+            let seconds = ahead.as_secs();
+            tracing::warn!(peertube_instance = %name, ahead_seconds = seconds, "the instance's clock and ours differ: times of its events are by its own; set both clocks right");
+        } else {
+            tracing::info!(peertube_instance = %name, "the instance's clock and ours agree again");
+        }
     }
 
     /// What the account may see. Asked now and then, since rights change.
@@ -422,6 +437,7 @@ async fn stopped(stopping: &mut watch::Receiver<bool>) {
 pub fn client_options(config: &config::Instance) -> peertube::Options {
     let mut options = peertube::Options::new(config.origin.clone(), config.url.clone());
     options.connect = config.connect.clone();
+    options.authorities = config.authorities.clone();
     options.timeout = config.timeout;
     options.read_only = config.read_only;
     options.account = config.account.as_ref().map(|account| peertube::Account {

@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use self::life::{Picture, Watcher};
+use crate::core::fault::Fault;
 use crate::poll::Vitals;
 use crate::store::Store;
 
@@ -136,7 +137,8 @@ async fn tell_how_it_goes(manager: &Manager, watched: &Watched) {
     loop {
         ticks.tick().await;
         let answer = timeout(STATE_ANSWERS.min(manager.every()), watched.store.check_writer()).await;
-        let state_answers = matches!(answer, Ok(Ok(())));
+        // Another answer than this is told, but a new start would get the same.
+        let state_answers = answer.is_ok_and(|answer| answer.err().is_none_or(|error| error.fault() != Fault::Busy));
         let polls = watched.polls.now();
         let picture = Picture { state_answers, polls: &polls };
         let trouble = watcher.look(&picture, Instant::now(), Timestamp::now());
@@ -146,7 +148,8 @@ async fn tell_how_it_goes(manager: &Manager, watched: &Watched) {
             _ => {}
         }
         let food = if trouble.is_none() && manager.watchdog.is_some() { "WATCHDOG=1\n" } else { "" };
-        let status = life::status(&picture, trouble.as_deref());
+        let fault = watched.store.trouble().map(Fault::words);
+        let status = life::status(&picture, trouble.as_deref().or(fault));
         manager.tell(&format!("{}STATUS={status}\n{food}", std::mem::take(&mut first))).await;
         told = trouble;
     }

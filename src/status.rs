@@ -8,7 +8,6 @@ mod runners;
 mod stuck;
 mod videos;
 
-use anyhow::Context;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
@@ -161,14 +160,11 @@ async fn read_instance(
     let name = &known.name;
     let documents = store.memory(name, PollKind::Config).await?;
     let (server, reach) = (ServerMemory::from_documents(&documents), ReachMemory::from_documents(&documents));
-    let jobs = job_sync::Memory::from_documents(&store.memory(name, PollKind::Jobs).await?)
-        .with_context(|| format!("read what is remembered of the jobs of {name}"))?;
-    let videos = video_sync::Memory::from_documents(&store.memory(name, PollKind::Videos).await?)
-        .with_context(|| format!("read what is remembered of the videos of {name}"))?;
-    let runners = runner_sync::Memory::from_documents(&store.memory(name, PollKind::Runners).await?)
-        .with_context(|| format!("read what is remembered of the runners of {name}"))?;
-    let moderation = ModerationMemory::from_documents(&store.memory(name, PollKind::Moderation).await?)
-        .with_context(|| format!("read what is remembered of the moderation of {name}"))?;
+    // A part that can't be read is not known, which the poll's own error explains.
+    let jobs = job_sync::Memory::from_documents(&store.memory(name, PollKind::Jobs).await?).ok();
+    let videos = video_sync::Memory::from_documents(&store.memory(name, PollKind::Videos).await?).ok();
+    let runners = runner_sync::Memory::from_documents(&store.memory(name, PollKind::Runners).await?).ok();
+    let moderation = ModerationMemory::from_documents(&store.memory(name, PollKind::Moderation).await?).ok();
     let failed = store.failed_since(name, at.saturating_sub(DAY).unwrap_or(Timestamp::MIN)).await?;
     let signed_in = store.signed_in(name).await?;
     let account = |username: &String| {
@@ -182,14 +178,16 @@ async fn read_instance(
         (None, None) => (Reach::Unknown, None),
     };
     let is_known = |kind| reach.course(kind).is_some_and(|course| course.succeeded_at.is_some() && !course.is_off);
-    let sees_jobs = is_known(PollKind::Jobs);
+    let jobs = jobs.filter(|_| is_known(PollKind::Jobs));
+    let videos = videos.as_ref();
     // A server of before there were runners has none, whatever the poll says.
-    let sees_runners = is_known(PollKind::Runners) && !runners.is_new();
+    let runners = runners.filter(|runners| is_known(PollKind::Runners) && !runners.is_new());
     let stuck = Stuck {
-        jobs: sees_jobs.then(|| StuckJobs::of(jobs.stuck())),
-        runner_jobs: sees_runners.then(|| StuckJobs::of(runners.stuck())),
-        videos: videos.stuck_now().filter(|_| sees_jobs).map(StuckVideo::all_of),
+        jobs: jobs.as_ref().map(|jobs| StuckJobs::of(jobs.stuck())),
+        runner_jobs: runners.as_ref().map(|runners| StuckJobs::of(runners.stuck())),
+        videos: videos.and_then(|videos| videos.stuck_now()).filter(|_| jobs.is_some()).map(StuckVideo::all_of),
     };
+    let sees_videos = is_known(PollKind::Videos) || is_known(PollKind::VideosFull);
     Ok(Instance {
         version: server.version().map(safe),
         first_seen_at: Some(known.first_seen),
@@ -197,10 +195,10 @@ async fn read_instance(
         reach_since: since,
         account: config.username.as_ref().map(account),
         polls: PollKind::ALL.map(|kind| poll(kind, &reach)).into(),
-        jobs: sees_jobs.then(|| Jobs::of(&jobs.view(), failed)),
-        videos: (is_known(PollKind::Videos) || is_known(PollKind::VideosFull)).then(|| Videos::of(&videos.view())),
-        runners: sees_runners.then(|| Runners::of(&runners.view())),
-        moderation: is_known(PollKind::Moderation).then(|| Moderation::of(&moderation)),
+        jobs: jobs.map(|jobs| Jobs::of(&jobs.view(), failed)),
+        videos: videos.filter(|_| sees_videos).map(|videos| Videos::of(&videos.view())),
+        runners: runners.map(|runners| Runners::of(&runners.view())),
+        moderation: moderation.filter(|_| is_known(PollKind::Moderation)).as_ref().map(Moderation::of),
         stuck,
         ..Instance::unknown(config)
     })

@@ -8,6 +8,7 @@ mod copy;
 mod error;
 mod events;
 mod file;
+mod health;
 mod instances;
 mod memory;
 mod outbox;
@@ -28,6 +29,7 @@ pub use self::error::StoreError;
 pub use self::events::{EventFilter, StoredEvent};
 pub use self::file::{Holder, holder};
 use self::file::{Identity, Lock};
+use self::health::Health;
 pub use self::instances::{Enrolment, KnownInstance};
 
 pub use self::outbox::{
@@ -37,6 +39,7 @@ pub use self::prune::Pruned;
 pub use self::rules::Enrolled;
 use self::sqlite::Content;
 pub use self::tokens::{SignedIn, TokenPair};
+use crate::core::fault::Fault;
 
 /// Who looks whether a daemon runs, holds the lock for less than this.
 const LOOK: Duration = Duration::from_millis(50);
@@ -60,6 +63,7 @@ pub struct Store {
     identity: Identity,
     readers: SqlitePool,
     writer: Option<Writer>,
+    health: Health,
 }
 
 #[derive(Debug)]
@@ -84,7 +88,7 @@ impl Store {
         let identity = Identity::of(&path).map_err(|e| StoreError::file("open the state", &path, e))?;
         let writer =
             (access != Access::Beside).then(|| Writer { pool: sqlite::writer(&path), _lock: lock, _original: None });
-        Ok(Self { readers: sqlite::readers(&path), path, identity, writer })
+        Ok(Self { readers: sqlite::readers(&path), path, identity, writer, health: Health::default() })
     }
 
     /// Whether the state answers, and is still the file that was opened.
@@ -101,6 +105,45 @@ impl Store {
         let doing = "check that the state can be written";
         self.still_there(doing)?;
         self.begin(doing).await?.rollback().await.map_err(|e| self.sql(doing, e))
+    }
+
+    /// Looks whether the file is there; and if the last that was done with it failed,
+    /// whether it takes a write again.
+    pub async fn look_after(&self) -> Result<(), StoreError> {
+        let doing = "look after the state";
+        self.still_there(doing)?;
+        match self.trouble() {
+            None => return Ok(()),
+            Some(Fault::Full | Fault::Disk) => {
+                let path = self.path.clone();
+                let has_room = tokio::task::spawn_blocking(move || file::has_room(&path)).await;
+                if !has_room.unwrap_or(false) {
+                    return Ok(());
+                }
+            }
+            Some(_) => {}
+        }
+        let mut transaction = self.begin(doing).await?;
+        let write = sqlx::query("UPDATE event_sequence SET last = last").execute(&mut *transaction).await;
+        write.map_err(|e| self.sql(doing, e))?;
+        self.finish(doing, transaction).await?;
+        self.health.is_well();
+        Ok(())
+    }
+
+    /// What stands between the state and a write, as far as that is known.
+    pub fn trouble(&self) -> Option<Fault> {
+        self.health.trouble()
+    }
+
+    /// Returns when trouble has begun or ended since the last call. For one caller.
+    pub async fn trouble_changed(&self) {
+        self.health.changed().await;
+    }
+
+    /// How often something failed in this way since the state was opened.
+    pub fn failures(&self, fault: Fault) -> u64 {
+        self.health.count(fault)
     }
 
     /// Ends all that runs and leaves one file behind. Later calls are errors. The
@@ -126,18 +169,25 @@ impl Store {
     /// nobody will ever find again.
     async fn finish(&self, doing: &'static str, transaction: Transaction<'static, Sqlite>) -> Result<(), StoreError> {
         self.still_there(doing)?;
-        transaction.commit().await.map_err(|e| self.sql(doing, e))
+        transaction.commit().await.map_err(|e| self.sql(doing, e))?;
+        self.health.committed();
+        Ok(())
     }
 
     fn still_there(&self, doing: &'static str) -> Result<(), StoreError> {
         match Identity::of(&self.path) {
             Ok(now) if now == self.identity => Ok(()),
-            _ => Err(StoreError::Replaced { doing, path: self.path.clone() }),
+            _ => Err(self.noted(StoreError::Replaced { doing, path: self.path.clone() })),
         }
     }
 
     fn sql(&self, doing: &'static str, source: sqlx::Error) -> StoreError {
-        StoreError::sql(doing, &self.path, source)
+        self.noted(StoreError::sql(doing, &self.path, source))
+    }
+
+    fn noted(&self, error: StoreError) -> StoreError {
+        self.health.failed(error.fault());
+        error
     }
 }
 
@@ -151,7 +201,12 @@ async fn prepare(path: &Path) -> Result<Lock, StoreError> {
     let mut connection = sqlite::connect(path, false).await.map_err(failed)?;
     match sqlite::content(&mut connection).await.map_err(failed)? {
         Content::Foreign => return Err(StoreError::Foreign { path: path.to_owned() }),
-        Content::Ours => refuse_newer(path, schema::version(&mut connection).await.map_err(failed)?)?,
+        Content::Ours => {
+            refuse_newer(path, schema::version(&mut connection).await.map_err(failed)?)?;
+            if let Some(what) = sqlite::damage(&mut connection).await.map_err(failed)? {
+                return Err(StoreError::Damaged { path: path.to_owned(), what });
+            }
+        }
         Content::Empty => {}
     }
     file::make_private(path);

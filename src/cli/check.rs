@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Context;
 
-use super::{Failure, complain, load, online};
+use super::{Failure, complain, load, online, warnings};
 use crate::config::Secrets;
 
 #[derive(Debug, clap::Args)]
@@ -17,6 +17,7 @@ pub(super) struct Args {
 
 pub(super) async fn check(path: &Path, args: Args) -> Result<(), Failure> {
     let config = load(path, Secrets::Read)?;
+    warnings(&config).for_each(|warning| complain(&format!("warning: {warning}")));
     let names: Vec<&str> = config.instances.iter().map(|instance| instance.origin.name.as_str()).collect();
     writeln!(std::io::stdout(), "{}: the configuration is right; it watches {}", path.display(), names.join(", "))
         .context("write to standard output")?;

@@ -6,7 +6,7 @@ use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::Level;
 
-use super::{Failure, load, start_log};
+use super::{Failure, load, start_log, warnings};
 use crate::config::{Config, Secrets};
 use crate::daemon::{Daemon, Loader, Options, Reloader, stop_signal};
 use crate::service::Manager;
@@ -14,6 +14,7 @@ use crate::service::Manager;
 pub(super) async fn run(path: &Path) -> Result<(), Failure> {
     let config = load(path, Secrets::Read)?;
     start_log(&config, &config.log.filter)?;
+    warnings(&config).for_each(|warning| tracing::warn!("{warning}"));
     watch(&config, path).await.map_err(|error| {
         // A filter may hide all of the program's own lines, but this must be told.
         if !tracing::enabled!(Level::ERROR) {
@@ -27,7 +28,7 @@ pub(super) async fn run(path: &Path) -> Result<(), Failure> {
 async fn watch(config: &Config, path: &Path) -> anyhow::Result<()> {
     // Signals are caught from the very first, so that none is lost while starting, and
     // none that asks for a reload ends the process.
-    let signalled = tokio::spawn(stop_signal());
+    let mut signalled = tokio::spawn(stop_signal());
     let hangups = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
     let manager = Manager::of(std::process::id(), &|name| std::env::var(name).ok());
     let manager = manager.context("find the socket that NOTIFY_SOCKET names")?;
@@ -36,9 +37,15 @@ async fn watch(config: &Config, path: &Path) -> anyhow::Result<()> {
     let options = Options { manager, loader: Some(loader), ..Options::default() };
     let daemon = Daemon::start_with(config, options).await?;
     let reloading = tokio::spawn(keep_reloading(hangups, daemon.reloader()));
-    let ended = daemon.run_until(async { drop(signalled.await) }).await;
+    let mut heard = Ok(());
+    let stop = async {
+        // That none can be heard is no order to stop in good order.
+        heard = (&mut signalled).await.map_err(anyhow::Error::from).and_then(|heard| heard);
+    };
+    let ended = daemon.run_until(stop).await;
     reloading.abort();
-    ended
+    ended?;
+    heard
 }
 
 /// What comes of each is told by the daemon.

@@ -65,7 +65,7 @@ pub(super) fn load(path: &Path, vault: &Vault<'_>) -> Result<Config, ConfigError
         let instances = root.tables("instance", |section| instance(section, &polls, &mut names, vault));
         let rules = root.tables("rule", |section| rules::rule(section, &mut seen, vault));
         let schedules = root.tables("schedule", |section| rules::schedule(section, &mut seen, vault));
-        (includes, polls, Config { server, state, log, jobs, videos, instances, rules, schedules })
+        (includes, polls, Config { server, state, log, jobs, videos, instances, rules, schedules, exposed: Vec::new() })
     });
     let Some((includes, polls, mut config)) = read else { return Err(ConfigErrors(errors)) };
 
@@ -96,6 +96,7 @@ pub(super) fn load(path: &Path, vault: &Vault<'_>) -> Result<Config, ConfigError
         let problem = "there is none to watch; write at least one [[instance]] with a name and a url";
         return Err(whole_file("instance", problem.to_owned()));
     }
+    config.exposed = vault.exposed();
     Ok(config)
 }
 
@@ -195,6 +196,8 @@ fn instance(
     let url = section.require("url", r#""https://peertube.example.com""#, value::server_url);
     let connect = section.take("connect");
     let connect = connect.and_then(|item| section.parse(&item, |item| value::connect(item, url.as_ref())));
+    let directory = source.directory();
+    let authorities = section.get("ca_file", |item| value::certificates(&directory.join(item.string()?)));
     let (username, account) = vault.account(section);
     let timeout = section.get("timeout", |item| value::duration(item, &value::TIMEOUT));
     let down_after = section.get("down_after", |item| item.integer(1, 1000));
@@ -205,6 +208,7 @@ fn instance(
         origin: Origin { name: name?, url: url.as_str().trim_end_matches('/').to_owned() },
         url,
         connect,
+        authorities,
         username,
         account,
         timeout: timeout.unwrap_or(Duration::from_secs(15)),

@@ -3,7 +3,9 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::fs::Metadata;
 use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
@@ -18,11 +20,22 @@ const MOST_BYTES: u64 = 64 * 1024;
 pub(super) struct Vault<'a> {
     secrets: Secrets,
     env: &'a dyn Fn(&str) -> Option<String>,
+    /// Files in which a secret stood.
+    holders: RefCell<BTreeSet<PathBuf>>,
 }
 
 impl<'a> Vault<'a> {
     pub(super) fn new(secrets: Secrets, env: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self { secrets, env }
+        Self { secrets, env, holders: RefCell::default() }
+    }
+
+    /// Files with secrets that everybody on this system may read.
+    pub(super) fn exposed(&self) -> Vec<PathBuf> {
+        self.holders.borrow().iter().filter(|path| is_readable_by_all(path)).cloned().collect()
+    }
+
+    fn note_holder(&self, path: &Path) {
+        self.holders.borrow_mut().insert(path.to_owned());
     }
 
     /// The user name of an instance and its account. That is `None` if there is none,
@@ -69,13 +82,14 @@ impl<'a> Vault<'a> {
     /// Names of headers with their values, each of which may be a secret: given as it is,
     /// as `${NAME}`, or under the name with `_file` at its end.
     pub(super) fn headers(&self, section: &mut Section<'_, '_>) -> Vec<(String, SecretString)> {
-        let directory = section.source().directory();
+        let source = section.source();
+        let directory = source.directory();
         let seen = RefCell::new(BTreeSet::new());
         let headers = section.rest(|name, item| {
             let header = name.strip_suffix("_file");
             let value = match header {
                 Some(_) => self.read(item, |file| self.file(file, directory), header_text),
-                None => self.read(item, |text| self.inline(text), header_text),
+                None => self.read(item, |text| self.inline(text, source.path()), header_text),
             };
             let header = super::value::header_name(header.unwrap_or(name))?;
             if !seen.borrow_mut().insert(header.to_ascii_lowercase()) {
@@ -93,7 +107,8 @@ impl<'a> Vault<'a> {
         section: &mut Section<'_, '_>,
         check: fn(String) -> Result<String, String>,
     ) -> Vec<(String, SecretString)> {
-        let directory = section.source().directory();
+        let source = section.source();
+        let directory = source.directory();
         let seen = RefCell::new(BTreeSet::new());
         let users = section.rest(|name, item| {
             let of_a_file = name.strip_suffix("_file");
@@ -103,7 +118,7 @@ impl<'a> Vault<'a> {
             }
             let secret = match of_a_file {
                 Some(_) => self.read(item, |file| self.file(file, directory), check),
-                None => self.read(item, |text| self.inline(text), check),
+                None => self.read(item, |text| self.inline(text, source.path()), check),
             };
             Ok((user, secret?))
         });
@@ -134,9 +149,10 @@ impl<'a> Vault<'a> {
             let problem = format!("stands beside {inline}; write one of the two");
             section.report(&item.place, &item.key, problem);
         }
-        let directory = section.source().directory();
+        let source = section.source();
+        let directory = source.directory();
         let (item, secret) = if let Some(item) = inline_item {
-            let secret = section.parse(&item, |item| self.read(item, |text| self.inline(text), check));
+            let secret = section.parse(&item, |item| self.read(item, |text| self.inline(text, source.path()), check));
             (item, secret)
         } else {
             let item = file_item?;
@@ -159,14 +175,17 @@ impl<'a> Vault<'a> {
         Ok(Some(SecretString::from(find(text).and_then(check)?)))
     }
 
-    fn inline(&self, text: &str) -> Result<String, String> {
+    fn inline(&self, text: &str, holder: &Path) -> Result<String, String> {
         match text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) {
             Some(name) if is_variable(name) => (self.env)(name)
                 .filter(|secret| !secret.is_empty())
                 .ok_or_else(|| format!("the variable {name} of the environment is empty, or is not there")),
             Some(_) => Err("${…} holds no name of a variable; write it like ${PEERTUBE_PASSWORD}".to_owned()),
             None if text.is_empty() => Err("is empty; write the secret, or leave the key out".to_owned()),
-            None => Ok(text.to_owned()),
+            None => {
+                self.note_holder(holder);
+                Ok(text.to_owned())
+            }
         }
     }
 
@@ -181,6 +200,7 @@ impl<'a> Vault<'a> {
             }
             _ => format!("{} {problem}", path.display()),
         })?;
+        self.note_holder(&path);
         if secret.ends_with('\n') {
             secret.pop();
             if secret.ends_with('\r') {
@@ -222,6 +242,16 @@ impl Lookup {
             Self::Absent | Self::Wrong | Self::Skipped => None,
         }
     }
+}
+
+/// Whether all may read a file, and enter each directory on the way to it.
+fn is_readable_by_all(path: &Path) -> bool {
+    let allows = |path: &Path, mode: u32| {
+        let metadata: Option<Metadata> = path.metadata().ok();
+        metadata.is_some_and(|metadata| metadata.mode() & mode == mode)
+    };
+    let Ok(path) = path.canonicalize() else { return false };
+    allows(&path, 0o004) && path.ancestors().skip(1).all(|directory| allows(directory, 0o001))
 }
 
 fn header_text(text: String) -> Result<String, String> {

@@ -2,10 +2,13 @@
 //! expected. A value is quoted in an error only where it can't hold a secret.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Span, SpanRelativeTo};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 use url::Url;
@@ -16,6 +19,7 @@ use crate::core::job::JobType;
 use crate::core::text::clean;
 
 use super::section::{Item, Problem};
+use super::source::read_text;
 
 /// Between which lengths a duration must lie, both included, as they are written.
 pub(super) struct Limits {
@@ -152,6 +156,18 @@ pub(super) fn connect(item: &Item<'_>, url: Option<&Url>) -> Result<Url, Problem
         return Err(problem.to_owned().into());
     }
     Ok(connect)
+}
+
+/// The certificates in a file, as it has them.
+pub(super) fn certificates(path: &Path) -> Result<String, Problem> {
+    // A bundle of all the authorities of a system has some 250 KB.
+    let problem = |problem: &str| format!("{} {problem}", path.display());
+    let pem = read_text(path, 4 << 20).map_err(|error| problem(&error))?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    match certificates {
+        Ok(certificates) if !certificates.is_empty() => Ok(pem),
+        _ => Err(problem("holds no certificate in PEM; it should have -----BEGIN CERTIFICATE-----").into()),
+    }
 }
 
 pub(super) fn instance_name<'i>(item: &'i Item<'_>) -> Result<&'i str, Problem> {

@@ -161,8 +161,16 @@ pub struct JobsPage {
     /// Jobs that the list keeps, of the type asked.
     pub total: u64,
     pub rows: Vec<JobRow>,
+    /// Rows besides of which not even that could be read which tells them from others.
+    pub unread: Vec<UnreadJob>,
     /// The server's clock when it answered.
     pub date: Timestamp,
+}
+
+/// A row that can't be read: it may be any job, of its type if that is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadJob {
+    pub job_type: Option<JobType>,
 }
 
 /// A job as a list shows it, less what nobody may see.

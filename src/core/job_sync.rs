@@ -36,6 +36,9 @@ const LONGEST_UUID: usize = 64;
 /// The server's clock is told in whole seconds.
 const CLOCK_GRAIN: SignedDuration = SignedDuration::from_secs(1);
 
+/// How far lists are read back when the server's clock was set back.
+const SET_BACK: SignedDuration = SignedDuration::from_mins(10);
+
 /// Where pages come from: an instance over HTTP, or a model of one.
 pub trait Ask {
     type Error;
@@ -76,6 +79,7 @@ pub async fn sync<A: Ask + Send>(
         pending: BTreeMap::new(),
         finished: BTreeMap::new(),
         numbers: BTreeMap::new(),
+        unread: BTreeSet::new(),
         lists: BTreeMap::new(),
         long: Vec::new(),
         failed_whole: false,
@@ -119,6 +123,8 @@ struct Poll<'a, A> {
     finished: BTreeMap<JobKey, Finished>,
     /// Numbers seen of each type, with the creation of their jobs.
     numbers: BTreeMap<JobType, BTreeMap<u64, Timestamp>>,
+    /// Types of rows that could not be read, `None` where not even that could.
+    unread: BTreeSet<Option<JobType>>,
     lists: BTreeMap<Pending, ListSeen>,
     /// Long lists of which only the newest rows were asked for.
     long: Vec<LongList>,
@@ -174,6 +180,7 @@ impl<A: Ask + Send> Poll<'_, A> {
             }
         };
         self.first_date.get_or_insert(page.date);
+        self.unread.extend(page.unread.iter().map(|row| row.job_type.clone()));
         if job_type.is_some_and(|asked| page.rows.iter().any(|row| row.key.job_type != *asked)) {
             self.memory.meta.ignores_type = true;
         }
@@ -247,7 +254,14 @@ impl<A: Ask + Send> Poll<'_, A> {
     fn since(&self, job_type: &JobType) -> Timestamp {
         let covered = self.before.types.get(job_type).and_then(|known| known.covered);
         let since = covered.or(self.before.meta.first_poll).unwrap_or_else(|| self.now());
+        // By a clock that was set back, all that came since then is older than that.
+        let since = if self.is_set_back() { self.now().saturating_sub(SET_BACK).unwrap_or(since) } else { since };
         since.saturating_sub(CLOCK_GRAIN).unwrap_or(since)
+    }
+
+    /// Whether the server's clock shows less than at the last poll.
+    fn is_set_back(&self) -> bool {
+        self.before.meta.last_poll.is_some_and(|last| self.now() < last)
     }
 
     /// Whether a type is counted by the numbers of its jobs: never told one by one,
@@ -256,6 +270,12 @@ impl<A: Ask + Send> Poll<'_, A> {
         !self.policy.follows(job_type)
             && !policy::is_flow_type(job_type)
             && !self.memory.types.get(job_type).is_some_and(|known| known.mixed)
+    }
+
+    /// Whether a job of this type that was not met may stand in a row that can't be read:
+    /// then it is neither proven to be nowhere nor given up.
+    fn may_be_unread(&self, job_type: &JobType) -> bool {
+        self.unread.contains(&None) || self.unread.iter().flatten().any(|unread| unread == job_type)
     }
 
     /// The scope of a question about one type: all types, where the server ignores

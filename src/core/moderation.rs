@@ -66,6 +66,8 @@ pub enum List {
 pub struct Page {
     pub total: u64,
     pub rows: Vec<Row>,
+    /// Rows besides that can't be read.
+    pub unread: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,7 +126,7 @@ impl Told {
 pub async fn look<A: Ask>(ask: &mut A, kind: Kind, before: Option<&Known>) -> Result<Option<Outcome>, A::Error> {
     let query = Query { kind, list: List::NewestFirst, start: 0, count: FIRST };
     let Some(first) = ask.page(&query).await? else { return Ok(None) };
-    let mut total = first.total;
+    let (mut total, unread) = (first.total, first.unread);
     let mut rows = by_id(&first);
     let mut cut = false;
     let mut known = match before {
@@ -137,7 +139,7 @@ pub async fn look<A: Ask>(ask: &mut A, kind: Kind, before: Option<&Known>) -> Re
             known
         }
     };
-    let waiting = if rows.len() as u64 >= total {
+    let waiting = if rows.len() as u64 + unread >= total {
         // All that there is was seen: no need to ask who of them waits.
         waiting(rows.values())
     } else {
@@ -166,7 +168,7 @@ async fn walk<A: Ask>(ask: &mut A, mut query: Query, first: Page, known: &Known)
     let mut pages = 1;
     query.count = PAGE;
     loop {
-        let count = page.rows.len() as u64;
+        let count = page.rows.len() as u64 + page.unread;
         let joins = query.start == 0 || page.rows.iter().any(|row| rows.contains_key(&row.id));
         let is_end = query.start + count >= page.total || page.rows.iter().any(|row| known.ends_at(row));
         rows.extend(by_id(&page));

@@ -96,6 +96,8 @@ pub enum RunnerJobsList {
 pub struct RunnerJobsPage {
     pub total: u64,
     pub rows: Vec<RunnerJobRow>,
+    /// Rows besides that can't be read: they may be any job.
+    pub unread: u64,
     /// The server's clock when it answered.
     pub date: Timestamp,
 }
@@ -125,6 +127,8 @@ pub struct RunnerJobRow {
 pub struct RunnersPage {
     pub total: u64,
     pub rows: Vec<RunnerRow>,
+    /// Rows besides that can't be read.
+    pub unread: u64,
 }
 
 #[derive(Debug, Clone, PartialEq)]

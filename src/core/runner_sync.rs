@@ -78,10 +78,13 @@ pub async fn sync<A: Ask + Send>(
         total: None,
         ignores_state: before.meta.ignores_state,
         is_verified: false,
+        unread: 0,
         runners: Vec::new(),
     };
     poll.walk(RunnerJobsList::Changes, MOST_PAGES, Some(before.meta.last_poll.unwrap_or(Timestamp::MAX))).await?;
     poll.verify_unfinished().await?;
+    // Who was not seen may stand in a row that can't be read.
+    poll.is_verified &= poll.unread == 0;
     poll.ask_runners().await?;
     Ok(poll.settle())
 }
@@ -101,6 +104,8 @@ struct Poll<'a, A> {
     ignores_state: bool,
     /// The unfinished jobs were all seen: who was not is not among them.
     is_verified: bool,
+    /// Rows that could not be read: they may be anybody's.
+    unread: u64,
     runners: Vec<RunnerRow>,
 }
 
@@ -108,6 +113,7 @@ impl<A: Ask + Send> Poll<'_, A> {
     async fn page(&mut self, list: RunnerJobsList, start: u64, count: u64) -> Result<RunnerJobsPage, A::Error> {
         let page = self.ask.jobs(&RunnerJobsQuery { list, start, count }).await?;
         self.first_date.get_or_insert(page.date);
+        self.unread += page.unread;
         match list {
             // The first one: it counts all that was known, also who is deleted meanwhile.
             RunnerJobsList::Changes => _ = self.total.get_or_insert(page.total),
@@ -160,7 +166,7 @@ impl<A: Ask + Send> Poll<'_, A> {
             }
             edge = page.rows.last().map(at);
             let is_back = edge.zip(back_to).is_some_and(|(edge, back_to)| edge < self.grain_before(back_to));
-            let rows = page.rows.len() as u64;
+            let rows = page.rows.len() as u64 + page.unread;
             if is_back || rows < PAGE || start + rows >= page.total {
                 // Of the changes, a short page is the end, whatever the total says.
                 return Ok(list == RunnerJobsList::Changes || start + rows >= page.total);
@@ -230,7 +236,7 @@ impl<A: Ask + Send> Poll<'_, A> {
     async fn ask_runners(&mut self) -> Result<(), A::Error> {
         for start in (0..MOST_RUNNERS).step_by(PAGE as usize) {
             let page = self.ask.runners(start).await?;
-            let is_end = page.rows.is_empty() || start + page.rows.len() as u64 >= page.total;
+            let is_end = page.rows.is_empty() || start + page.rows.len() as u64 + page.unread >= page.total;
             self.runners.extend(page.rows);
             if is_end {
                 break;

@@ -213,6 +213,8 @@ pub enum Sought {
     Here(Box<VideoRow>),
     /// It exists, but is not shown to us (401 or 403): nothing is learnt.
     Withheld,
+    /// It is there and can't be read: nothing is learnt.
+    Unread,
     /// 404: it is deleted.
     Gone,
 }
@@ -245,6 +247,8 @@ pub struct VideosPage {
     /// Absent when the question said that it isn't wanted.
     pub total: Option<u64>,
     pub rows: Vec<VideoRow>,
+    /// Rows besides that can't be read: they may be any video.
+    pub unread: u64,
     /// The server's clock when it answered.
     pub date: Timestamp,
 }

@@ -267,6 +267,7 @@ impl Found {
                     self.seen.insert(uuid, seen);
                 }
                 Sought::Withheld => self.withheld.push(uuid),
+                Sought::Unread => {}
                 Sought::Gone => self.gone.push(uuid),
             }
         }

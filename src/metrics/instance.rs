@@ -78,6 +78,11 @@ impl InstanceMetrics {
         self.instance.own().requested(endpoint, code, took);
     }
 
+    /// Rows of an answer could not be read.
+    pub fn passed_over(&self, endpoint: &str, rows: u64) {
+        self.instance.own().passed_over(endpoint, rows);
+    }
+
     /// A poll ended. A success makes its gauges fresh again.
     pub fn polled(&self, poll: PollKind, ok: bool, took: Duration, at: Timestamp) {
         self.instance.own().polled(poll, ok, took, at);

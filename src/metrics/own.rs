@@ -23,6 +23,18 @@ const POLL_BOUNDS: &[f64] = &[0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 6
 const REQUEST_BOUNDS: &[f64] = &[0.01, 0.05, 0.25, 1.0, 2.5, 5.0, 15.0];
 const GRANTS: [&str; 2] = ["password", "refresh_token"];
 const RESULTS: [&str; 2] = [result(true), result(false)];
+/// Endpoints that give rows.
+const LISTS: [&str; 9] = [
+    "abuses",
+    "jobs",
+    "plugins",
+    "runners",
+    "runners_jobs",
+    "users_me_notifications",
+    "users_registrations",
+    "video",
+    "videos",
+];
 const NO_LABELS: [&str; 0] = [];
 
 /// The vectors of one instance.
@@ -38,6 +50,7 @@ pub(super) struct Own {
     poll_duration: HistogramVec,
     requests: IntCounterVec,
     request_duration: HistogramVec,
+    unreadable_rows: IntCounterVec,
     events: IntCounterVec,
     endpoints: Mutex<Labels>,
     codes: Mutex<Labels>,
@@ -90,6 +103,13 @@ impl Own {
                 buckets("tubewarden_api_request_duration_seconds", "How long requests took.", REQUEST_BOUNDS),
                 &["endpoint"],
             )?,
+            unreadable_rows: IntCounterVec::new(
+                opts(
+                    "tubewarden_unreadable_rows_total",
+                    "Rows of lists that could not be read, at each time that they were met.",
+                ),
+                &["endpoint"],
+            )?,
             events: IntCounterVec::new(opts("tubewarden_events_total", "Events told."), &["type"])?,
             endpoints: Mutex::default(),
             codes: Mutex::default(),
@@ -137,6 +157,10 @@ impl Own {
         self.request_duration.with_label_values(&[&endpoint]).observe(took.as_secs_f64());
     }
 
+    pub(super) fn passed_over(&self, endpoint: &str, rows: u64) {
+        self.unreadable_rows.with_label_values(&[&admit(&self.endpoints, endpoint)]).inc_by(rows);
+    }
+
     pub(super) fn told(&self, kind: EventKind) {
         self.events.with_label_values(&[kind.as_str()]).inc();
     }
@@ -165,12 +189,15 @@ impl Own {
                 self.token_refreshes.with_label_values(&[grant, result]);
             }
         }
+        for list in LISTS {
+            self.unreadable_rows.with_label_values(&[list]);
+        }
         for kind in EventKind::ALL {
             self.events.with_label_values(&[kind.as_str()]);
         }
     }
 
-    fn collectors(&self) -> [&dyn Collector; 11] {
+    fn collectors(&self) -> [&dyn Collector; 12] {
         [
             &self.signed_in,
             &self.token_expiry,
@@ -182,6 +209,7 @@ impl Own {
             &self.poll_duration,
             &self.requests,
             &self.request_duration,
+            &self.unreadable_rows,
             &self.events,
         ]
     }

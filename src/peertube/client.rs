@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use jiff::SignedDuration;
 use serde_json::Value;
 
 use super::auth::Session;
@@ -13,7 +14,7 @@ use super::host::Host;
 use super::names::{ListNames, Way};
 use super::options::Options;
 use super::transport::{Ask, Free, Reply, Transport};
-use super::wire::{self, Me, ServerConfig};
+use super::wire::{self, Listed, Me, PassedOver, ServerConfig};
 use crate::core::call::{Method, Path};
 use crate::core::job::{JobsPage, JobsQuery, Order};
 use crate::core::moderation::{self, Kind, List};
@@ -114,7 +115,7 @@ impl Client {
             vec![("start", query.start.to_string()), ("count", query.count.to_string()), ("sort", sort.to_owned())];
         ask.query.extend(query.job_type.as_ref().map(|job_type| ("jobType", job_type.0.clone())));
         ask.query.extend(states.map(|states| ("states", states.to_owned())));
-        self.ask(&ask, Needs::Account, |reply| wire::jobs(&reply.body, reply.date()?, states)).await
+        self.list(&ask, Needs::Account, |reply| wire::jobs(&reply.body, reply.date()?, states)).await
     }
 
     /// A page of the jobs given to remote runners. Needs an administrator.
@@ -129,14 +130,14 @@ impl Client {
                 ask.query.extend(states);
             }
         }
-        self.ask(&ask, Needs::Account, |reply| wire::runner_jobs(&reply.body, reply.date()?)).await
+        self.list(&ask, Needs::Account, |reply| wire::runner_jobs(&reply.body, reply.date()?)).await
     }
 
     /// A page of the remote runners. Needs an administrator.
     pub async fn runners(&self, start: u64) -> Result<RunnersPage, Error> {
         let mut ask = Ask::get(Endpoint::Runners, &["runners"]);
         ask.query = vec![("start", start.to_string()), ("count", "100".to_owned())];
-        self.ask(&ask, Needs::Account, |reply| wire::runners(&reply.body)).await
+        self.list(&ask, Needs::Account, |reply| wire::runners(&reply.body)).await
     }
 
     /// A page of the list of videos.
@@ -162,7 +163,7 @@ impl Client {
         } else {
             Needs::Nothing
         };
-        self.ask(&ask, needs, |reply| wire::videos(&reply.body, reply.date()?, !query.skip_count)).await
+        self.list(&ask, needs, |reply| wire::videos(&reply.body, reply.date()?, !query.skip_count)).await
     }
 
     /// A video by its uuid. It is gone only if PeerTube itself says so.
@@ -178,6 +179,10 @@ impl Client {
             Ok(row) => Ok(Sought::Here(Box::new(row))),
             Err(Error { cause: Cause::Status { status: 404, told: Told::Problem { .. } }, .. }) => Ok(Sought::Gone),
             Err(error) if error.is_forbidden() => Ok(Sought::Withheld),
+            Err(Error { cause: Cause::Shape { reason, cut: false }, .. }) => {
+                self.0.transport.host().passed_over(Endpoint::Video, 1, &reason);
+                Ok(Sought::Unread)
+            }
             Err(error) => Err(error),
         }
     }
@@ -193,6 +198,12 @@ impl Client {
     /// The instance's version as this process was told it last.
     pub fn version(&self) -> Option<String> {
         self.0.version.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// By how much the server's clock is ahead of ours, or behind, as it last answered:
+    /// nothing, if it is less than a minute.
+    pub fn clock_ahead(&self) -> SignedDuration {
+        self.0.transport.ahead()
     }
 
     /// What the server counts itself. It counts anew every 4 hours for each address, so
@@ -220,7 +231,7 @@ impl Client {
                 ask.query.extend([("sort", pending_first.to_owned()), (filter, "1".to_owned())]);
             }
         }
-        self.ask(&ask, Needs::Account, |reply| wire::moderation(&reply.body)).await
+        self.list(&ask, Needs::Account, |reply| wire::moderation(&reply.body)).await
     }
 
     /// The plugins and themes that are installed, the first hundred by name. Needs an
@@ -228,7 +239,7 @@ impl Client {
     pub async fn plugins(&self) -> Result<Vec<Plugin>, Error> {
         let mut ask = Ask::get(Endpoint::Plugins, &["plugins"]);
         ask.query = vec![("start", "0".to_owned()), ("count", "100".to_owned()), ("sort", "name".to_owned())];
-        self.ask(&ask, Needs::Account, |reply| wire::plugins(&reply.body)).await
+        self.list(&ask, Needs::Account, |reply| wire::plugins(&reply.body)).await
     }
 
     /// New versions of PeerTube that the account was told of lately, which only
@@ -242,7 +253,7 @@ impl Client {
             ("sort", "-createdAt".to_owned()),
             ("typeOneOf", "18".to_owned()),
         ];
-        self.ask(&ask, Needs::Account, |reply| wire::new_versions(&reply.body)).await
+        self.list(&ask, Needs::Account, |reply| wire::new_versions(&reply.body)).await
     }
 
     /// Who we are signed in as.
@@ -260,6 +271,20 @@ impl Client {
         let mut ask = Ask::get(Endpoint::Script, &segments);
         ask.free = Some(Free { method, query: path.query(), body });
         self.ask(&ask, Needs::Account, |reply| Ok((reply.status(), wire::anything(&reply.body)?))).await
+    }
+
+    /// Asks for a list, and tells of the rows in it that can't be read.
+    async fn list<T>(
+        &self,
+        ask: &Ask<'_>,
+        needs: Needs,
+        read: impl Fn(&Reply) -> Result<Listed<T>, Cause>,
+    ) -> Result<T, Error> {
+        let Listed { page, passed_over } = self.ask(ask, needs, read).await?;
+        if let Some(PassedOver { rows, reason }) = passed_over {
+            self.0.transport.host().passed_over(ask.endpoint, rows, &reason);
+        }
+        Ok(page)
     }
 
     async fn ask<T>(&self, ask: &Ask<'_>, needs: Needs, read: impl Fn(&Reply) -> Result<T, Cause>) -> Result<T, Error> {

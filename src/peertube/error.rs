@@ -130,6 +130,7 @@ impl Error {
     /// `None` if it was not asked at all, so nothing was learnt.
     pub fn reached(&self) -> Option<bool> {
         match &self.cause {
+            cause if cause.is_short_of_files() => None,
             Cause::Status { status, told, .. } => {
                 Some(*status == 429 || (*status < 500 && !matches!(told, Told::Foreign)))
             }
@@ -182,7 +183,7 @@ pub enum Cause {
     #[error("no connection ({reason}); look whether the instance runs and whether `url` or `connect` names it")]
     Connect { reason: String, source: reqwest::Error },
     #[error(
-        "no secure connection ({reason}); look at the instance's certificate and at this system's root certificates"
+        "no secure connection ({reason}); look at the instance's certificate, and at this system's root certificates or `ca_file`"
     )]
     Tls { reason: String, source: reqwest::Error },
     #[error("the connection broke before the answer was complete ({reason})")]
@@ -236,10 +237,21 @@ impl Cause {
     /// Whether the instance is down, so that asking again at once is useless.
     pub(super) fn is_down(&self) -> bool {
         match self {
+            _ if self.is_short_of_files() => false,
             Self::Timeout { .. } | Self::Connect { .. } | Self::Tls { .. } | Self::Broken { .. } => true,
             Self::Status { status, .. } | Self::NotJson { status, .. } => *status >= 500,
             _ => false,
         }
+    }
+
+    /// This process can open no connection to anybody, which says nothing of the instance.
+    fn is_short_of_files(&self) -> bool {
+        use rustix::io::Errno;
+        let first = std::error::Error::source(self);
+        let codes = std::iter::successors(first, |error| error.source())
+            .filter_map(|error| error.downcast_ref::<std::io::Error>()?.raw_os_error());
+        let short = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
+        codes.into_iter().any(|code| short.contains(&code))
     }
 
     pub(super) fn is_invalid_token(&self) -> bool {
@@ -350,6 +362,8 @@ pub enum BuildError {
     NeedsName,
     #[error("the TOTP secret is no base32; copy it from where two-factor authentication was set up")]
     TotpSecret,
+    #[error("ca_file holds something else than certificates; give it certificates in PEM")]
+    Authorities,
     #[error("prepare connections; if no root certificates were found, install the package ca-certificates")]
     Transport { source: Box<dyn std::error::Error + Send + Sync> },
 }

@@ -30,6 +30,9 @@ pub trait Host: Send + Sync + fmt::Debug {
     /// A request was answered or failed. `code` is the HTTP status, or `timeout`,
     /// `connect`, `tls`, `decode`.
     fn requested(&self, endpoint: Endpoint, code: &str, took: Duration);
+    /// Rows of an answer could not be read as they should be, and the rest counts. `reason`
+    /// tells nothing of what stands there.
+    fn passed_over(&self, endpoint: Endpoint, rows: u64, reason: &str);
     /// A question for a token was answered.
     fn granted(&self, grant: Grant, ok: bool);
     fn token_expiries(&self, access: Timestamp, refresh: Option<Timestamp>);
@@ -101,6 +104,7 @@ impl Host for MemoryHost {
     }
 
     fn requested(&self, _: Endpoint, _: &str, _: Duration) {}
+    fn passed_over(&self, _: Endpoint, _: u64, _: &str) {}
     fn granted(&self, _: Grant, _: bool) {}
     fn token_expiries(&self, _: Timestamp, _: Option<Timestamp>) {}
     fn signed_in(&self, _: bool) {}

@@ -17,6 +17,8 @@ pub struct Options {
     pub url: Url,
     /// Connect here, yet speak as the host of `url`.
     pub connect: Option<Url>,
+    /// Certificates in PEM of who is trusted to vouch for it, instead of the system's.
+    pub authorities: Option<String>,
     /// Without one the client asks only as anyone may.
     pub account: Option<Account>,
     /// For a request as a whole, from connecting to the last byte.
@@ -40,6 +42,7 @@ impl Options {
             origin,
             url,
             connect: None,
+            authorities: None,
             account: None,
             timeout: Duration::from_secs(15),
             max_body: 8 << 20,

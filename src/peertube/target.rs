@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::Certificate;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::HeaderValue;
 use reqwest::redirect::Policy;
@@ -50,12 +51,22 @@ impl Target {
         builder = if base.scheme() == "https" {
             // An error means that a provider is installed already, which is as good.
             let _installed = rustls::crypto::ring::default_provider().install_default();
-            builder
+            match &options.authorities {
+                Some(pem) => {
+                    let authorities =
+                        Certificate::from_pem_bundle(pem.as_bytes()).map_err(|_| BuildError::Authorities)?;
+                    builder.tls_certs_only(authorities)
+                }
+                None => builder,
+            }
         } else {
             builder
                 .tls_backend_preconfigured(no_tls().map_err(|source| BuildError::Transport { source: source.into() })?)
         };
-        let http = builder.build().map_err(|source| BuildError::Transport { source: source.into() })?;
+        let http = builder.build().map_err(|source| match options.authorities {
+            Some(_) if base.scheme() == "https" => BuildError::Authorities,
+            _ => BuildError::Transport { source: source.into() },
+        })?;
         Ok(Self { base, host, http })
     }
 }

@@ -2,10 +2,11 @@
 //! arrived in time, or an error; every request is told to the host.
 
 use std::fmt;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, ETAG, HOST, HeaderValue, IF_NONE_MATCH};
 use reqwest::{RequestBuilder, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
@@ -26,6 +27,9 @@ use crate::core::call::Method;
 
 /// What a script is given at once must fit into its memory several times over.
 const LONGEST_FREE: usize = 2 << 20;
+
+/// Clocks that differ by less agree.
+const CLOCKS_AGREE: SignedDuration = SignedDuration::from_secs(60);
 
 /// A question.
 pub(super) struct Ask<'a> {
@@ -92,6 +96,8 @@ pub(super) struct Transport {
     max_body: usize,
     pace: Pace,
     cache: Mutex<Cache>,
+    /// By how much the server's clock is ahead of ours, in seconds, as it last answered.
+    ahead: AtomicI64,
     host: Arc<dyn Host>,
 }
 
@@ -110,6 +116,7 @@ impl Transport {
             max_body: options.max_body,
             pace: Pace::new(options.backoff),
             cache: Mutex::default(),
+            ahead: AtomicI64::new(0),
             host,
         })
     }
@@ -154,6 +161,13 @@ impl Transport {
         &*self.host
     }
 
+    /// By how much the server's clock is ahead of ours; what a slow answer makes of it is
+    /// nothing.
+    pub(super) fn ahead(&self) -> SignedDuration {
+        let ahead = SignedDuration::from_secs(self.ahead.load(Ordering::Relaxed));
+        if ahead.abs() < CLOCKS_AGREE { SignedDuration::ZERO } else { ahead }
+    }
+
     pub(super) fn instance(&self) -> &str {
         &self.instance
     }
@@ -172,6 +186,9 @@ impl Transport {
         let response = sent.map_err(failed)?;
         let status = response.status();
         let date = http_date(response.headers(), DATE);
+        if let Some(date) = date {
+            self.ahead.store(date.as_second() - Timestamp::now().as_second(), Ordering::Relaxed);
+        }
         if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
             && let Some(pause) = retry_after(response.headers(), date)
         {

@@ -1,8 +1,9 @@
 //! What PeerTube's JSON becomes. Old versions may leave fields out; what must be
-//! there and isn't makes the whole answer an error.
+//! there and isn't makes the whole answer an error, or of a list that one row.
 
 mod jobs;
 mod moderation;
+mod page;
 mod runners;
 mod scalar;
 mod server;
@@ -15,21 +16,15 @@ use serde_json::Value;
 
 pub(super) use jobs::jobs;
 pub(super) use moderation::moderation;
+pub(super) use page::{Listed, PassedOver};
 pub(super) use runners::{runner_jobs, runners};
 pub(super) use server::{new_versions, plugins, stats};
 pub(super) use sign_in::{Granted, OauthClient, problem};
 pub(super) use videos::{video, videos};
 
-use self::scalar::Scalar;
+use self::page::Page;
 use super::error::Cause;
 use crate::core::rights::Role;
-
-/// A page of a list.
-#[derive(Deserialize)]
-struct Page<T> {
-    total: Option<u64>,
-    data: Vec<T>,
-}
 
 /// What is needed of `/config`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -48,15 +43,17 @@ pub struct Me {
 /// Decodes a body. Its errors tell where, and never what stands there: that may
 /// be a secret.
 pub(super) fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, Cause> {
-    serde_json::from_slice(body).map_err(|error| {
-        let text = error.to_string();
-        let what = if text.starts_with("missing field `") {
-            text
-        } else {
-            format!("unexpected at line {} column {}", error.line(), error.column())
-        };
-        Cause::Shape { reason: what, cut: error.is_eof() }
-    })
+    serde_json::from_slice(body).map_err(|error| shape(&error))
+}
+
+fn shape(error: &serde_json::Error) -> Cause {
+    let text = error.to_string();
+    let reason = if text.starts_with("missing field `") {
+        text
+    } else {
+        format!("unexpected at line {} column {}", error.line(), error.column())
+    };
+    Cause::Shape { reason, cut: error.is_eof() }
 }
 
 /// A body whatever it holds; nothing is null.

@@ -1,9 +1,10 @@
 //! What the client of an instance leans on: tokens in the store, figures in the
 //! metrics. A token pair is stored before it is used.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
@@ -12,6 +13,9 @@ use crate::core::event::Origin;
 use crate::metrics::InstanceMetrics;
 use crate::peertube::{Boxed, Endpoint, Grant, Host, HostError, Refusal, TokenPair};
 use crate::store::{self, Store};
+
+/// Rows that can't be read are told so seldom.
+const TOLD_AGAIN: Duration = Duration::from_secs(60 * 60);
 
 /// Keeps what one client has to keep.
 #[derive(Debug)]
@@ -23,6 +27,8 @@ pub(super) struct StoreHost {
     store: Arc<Store>,
     metrics: InstanceMetrics,
     refusal: Mutex<Option<Refusal>>,
+    /// When rows were last told that can't be read, of each endpoint.
+    passed_over: Mutex<BTreeMap<&'static str, Instant>>,
     /// By password, that succeeded.
     sign_ins: AtomicU64,
 }
@@ -33,7 +39,8 @@ impl StoreHost {
         let username = account.map(|account| account.username.clone()).unwrap_or_default();
         metrics.signed_in(account.map(|_| false));
         let (origin, url) = (config.origin.clone(), config.url.to_string());
-        Self { origin, url, username, store, metrics, refusal: Mutex::new(None), sign_ins: AtomicU64::new(0) }
+        let (refusal, passed_over, sign_ins) = (Mutex::default(), Mutex::default(), AtomicU64::new(0));
+        Self { origin, url, username, store, metrics, refusal, passed_over, sign_ins }
     }
 
     /// The refusal that stands, if any.
@@ -84,6 +91,20 @@ impl Host for StoreHost {
     fn requested(&self, endpoint: Endpoint, code: &str, took: Duration) {
         super::vitals::goes_on();
         self.metrics.requested(endpoint.as_str(), code, took);
+    }
+
+    fn passed_over(&self, endpoint: Endpoint, rows: u64, reason: &str) {
+        self.metrics.passed_over(endpoint.as_str(), rows);
+        let mut told = self.passed_over.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever asks again meets the same row again.
+        if told.get(endpoint.as_str()).is_some_and(|at| at.elapsed() < TOLD_AGAIN) {
+            return;
+        }
+        told.insert(endpoint.as_str(), Instant::now());
+        tracing::warn!(
+            peertube_instance = %self.origin.name, %endpoint, rows, reason,
+            "rows of a list can't be read, or only in part, and all others count; look for a newer release of tubewarden"
+        );
     }
 
     fn granted(&self, grant: Grant, ok: bool) {

@@ -92,7 +92,7 @@ impl Instance {
                     match self.client.video(uuid).await {
                         Ok(Sought::Here(row)) => Facts::of(&row).to_value(),
                         // Gone, hidden or out of reach: it can't be known.
-                        Ok(Sought::Gone | Sought::Withheld) | Err(_) => Value::Null,
+                        Ok(Sought::Gone | Sought::Withheld | Sought::Unread) | Err(_) => Value::Null,
                     }
                 }
                 None => Value::Null,

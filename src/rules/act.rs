@@ -46,6 +46,13 @@ pub(super) struct Acted {
     pub(super) kept: Vec<Kept>,
 }
 
+impl Acted {
+    /// To be tried again.
+    pub(super) fn failed(why: String) -> Self {
+        Self { outcome: Outcome::Again { why, after: None }, emitted: Vec::new(), kept: Vec::new() }
+    }
+}
+
 impl Actor {
     pub(super) fn new(rule: &str, action: &config::Action, acting: &Acting) -> anyhow::Result<Self> {
         let patience = &action.patience;

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use anyhow::Context;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tokio::sync::Notify;
 
@@ -14,16 +14,22 @@ use crate::config::{self, Config};
 use crate::core::event::{Event, EventKind};
 use crate::core::rule::{Admission, Owner, Terms};
 use crate::metrics::{Delivered, RuleMetrics};
+use crate::panics::caught_now;
 use crate::store::{Claim, Committed, Store};
 
 /// Events that a script tells about events that a script told, and so on.
 const DEEPEST: u64 = 4;
+
+/// What events are about that have the time of the instance's clock.
+const THEIRS: [&str; 6] = ["abuse", "job", "live", "registration", "runner", "video"];
 
 /// All rules and schedules, as the configuration has them now.
 #[derive(Debug)]
 pub struct Rules {
     book: RwLock<Book>,
     metrics: RuleMetrics,
+    /// By how much the clocks of instances are behind ours, where it is much.
+    clocks: Mutex<BTreeMap<String, SignedDuration>>,
     /// Something was owed or settled, so that what is shown of it is old.
     pub(super) changed: Notify,
     /// The configuration was read anew: what stopped for good may begin again.
@@ -55,8 +61,13 @@ pub(super) struct Owning {
 impl Rules {
     /// Makes the state know them.
     pub async fn open(config: &Config, store: &Store, metrics: &RuleMetrics) -> anyhow::Result<Self> {
-        let rules =
-            Self { book: RwLock::default(), metrics: metrics.clone(), changed: Notify::new(), reloaded: Notify::new() };
+        let rules = Self {
+            book: RwLock::default(),
+            metrics: metrics.clone(),
+            clocks: Mutex::default(),
+            changed: Notify::new(),
+            reloaded: Notify::new(),
+        };
         rules.replace(config, store).await?;
         Ok(rules)
     }
@@ -108,6 +119,25 @@ impl Rules {
         self.book.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The clock of an instance is behind ours by so much.
+    pub fn set_clock(&self, instance: &str, behind: SignedDuration) {
+        let mut clocks = self.clocks.lock().unwrap_or_else(PoisonError::into_inner);
+        if behind.is_positive() {
+            clocks.insert(instance.to_owned(), behind);
+        } else {
+            clocks.remove(instance);
+        }
+    }
+
+    /// A time of an event by our clock: what an instance told has the time of its own, and
+    /// where that is behind, nothing would seem to happen after a rule was added.
+    pub(super) fn our_time(&self, of: &str, instance: &str, at: Timestamp) -> Timestamp {
+        let is_of_the_instance = of.split_once('.').is_some_and(|(about, _)| THEIRS.contains(&about));
+        let clocks = self.clocks.lock().unwrap_or_else(PoisonError::into_inner);
+        let behind = clocks.get(instance).filter(|_| is_of_the_instance);
+        behind.and_then(|behind| at.checked_add(*behind).ok()).unwrap_or(at)
+    }
+
     /// Which rules act on these events.
     pub fn claims(&self, events: &[Event]) -> Vec<Claim> {
         let mut claims = Vec::new();
@@ -115,7 +145,8 @@ impl Rules {
         for (place, event) in events.iter().enumerate() {
             let mut json = None;
             for entry in &book.rules {
-                if entry.is_concerned(event) && self.holds(entry, json.get_or_insert_with(|| event.to_json())) {
+                let at = self.our_time(event.type_name(), event.instance(), event.time);
+                if entry.is_concerned(event, at) && self.holds(entry, json.get_or_insert_with(|| event.to_json())) {
                     claims.push(Claim { event: place, owner: entry.owner.clone() });
                 }
             }
@@ -161,7 +192,9 @@ impl Rules {
     /// Whether the condition holds. One that throws doesn't, and is told the first time.
     fn holds(&self, entry: &Entry, event: &Value) -> bool {
         let Some(when) = &entry.rule.when else { return true };
-        match when.matches(event) {
+        // A condition that breaks its engine would break each poll that tells of the event.
+        let held = caught_now(|| when.matches(event));
+        match held.unwrap_or_else(|panic| Err(format!("it broke down: {panic}"))) {
             Ok(holds) => holds,
             Err(error) => {
                 let rule = &entry.rule.name;
@@ -178,11 +211,11 @@ impl Rules {
 }
 
 impl Entry {
-    fn is_concerned(&self, event: &Event) -> bool {
+    fn is_concerned(&self, event: &Event, at: Timestamp) -> bool {
         let rule = &self.rule;
         rule.on.matches(event.type_name())
             && rule.instances.as_ref().is_none_or(|names| names.iter().any(|name| name == event.instance()))
-            && event.time >= self.added_at
+            && at >= self.added_at
             && !self.is_of_itself(event)
     }
 

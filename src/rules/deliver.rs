@@ -20,6 +20,7 @@ use crate::core::rule::{ActionKind, Owner};
 use crate::core::rule_told::{custom, limited};
 use crate::log;
 use crate::metrics::{Delivered, InstanceMetrics};
+use crate::panics::caught;
 use crate::peertube::Client;
 use crate::store::{Committed, Next, Owed, Settlement, Store, StoreError, Turn, Verdict};
 
@@ -94,8 +95,11 @@ impl Courier {
     pub(super) async fn keep_delivering(self, bell: Arc<Notify>, signals: Signals) {
         let Signals { mut soon, now: stopping } = signals;
         let mut course = Course { began: Instant::now(), failed: BTreeSet::new(), rests_until: None };
+        let mut has_failed = false;
         while !*soon.borrow() {
-            let wait = match self.step(&mut course, &stopping).await {
+            let step = self.step(&mut course, &stopping).await;
+            let had_failed = std::mem::replace(&mut has_failed, step.is_err());
+            let wait = match step {
                 Ok(Step::Done) => continue,
                 Ok(Step::Wait(wait)) => wait.min(LOOK_EVERY),
                 Ok(Step::Stopped) => {
@@ -106,7 +110,10 @@ impl Courier {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(rule = %self.owner.name, error = %anyhow::anyhow!(error), "deliveries wait for the state");
+                    // Tried again each second, but told once.
+                    if !had_failed {
+                        tracing::warn!(rule = %self.owner.name, error = %anyhow::anyhow!(error), "deliveries wait for the state");
+                    }
                     STORE_PAUSE
                 }
             };
@@ -153,6 +160,15 @@ impl Courier {
             Next::Nothing => Ok(Step::Wait(wait)),
             Next::At(due) => Ok(Step::Wait(wait.min(until(due, now)))),
             Next::Owed(owed) => self.deliver(owed, course, stopping).await,
+            Next::Unreadable { seq, id } => {
+                // One that would be met again for ever must not stand before all others.
+                let why = "what it is to deliver can't be read; a newer or damaged program wrote it".to_owned();
+                tracing::error!(rule = %name, delivery = %id, why, "a delivery is given up; see `tubewarden deliveries list`");
+                let settlement = Settlement::new(seq, name, Verdict::Dead { why }, now);
+                self.settle(&settlement, stopping).await;
+                self.shared.rules.metrics().delivered(name, self.owner.action, Delivered::Dead, 1);
+                Ok(Step::Done)
+            }
         }
     }
 
@@ -171,7 +187,13 @@ impl Courier {
         }
         let delivery = Delivery { id: &owed.id, rule: name, events: &owed.events, is_batch: owed.is_batch };
         let began = Instant::now();
-        let acted = self.actor.act(&delivery, stopping).await;
+        let acted = match caught(self.actor.act(&delivery, stopping)).await {
+            Ok(acted) => acted,
+            Err(panic) => {
+                metrics.failed(name);
+                Acted::failed(format!("the try broke down, which is a defect of tubewarden: {panic}"))
+            }
+        };
         metrics.tried(name, action, began.elapsed());
         if *stopping.borrow() && acted.outcome != Outcome::Done {
             // Not its fault: it is owed as before.
@@ -280,7 +302,9 @@ impl Courier {
 
     fn is_stale(&self, event: &Value, now: Timestamp) -> bool {
         let at = event["time"].as_str().and_then(|at| at.parse::<Timestamp>().ok());
-        let age = at.map(|at| now.duration_since(at));
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let (of, instance) = (text(&event["type"]), text(&event["data"]["instance"]));
+        let age = at.map(|at| now.duration_since(self.shared.rules.our_time(&of, &instance, at)));
         self.max_age.zip(age).is_some_and(|(most, age)| age.is_positive() && age.unsigned_abs() > most)
     }
 

@@ -92,6 +92,7 @@ impl Timer {
         let mut claims = self.shared.rules.claims(std::slice::from_ref(&event));
         claims.push(Claim { event: 0, owner: owning.owner.clone() });
         let firing = Firing { schedule: name.clone(), event, claims };
+        let mut has_failed = false;
         loop {
             match self.shared.store.fire(&firing).await {
                 Ok(fired) => {
@@ -102,7 +103,9 @@ impl Timer {
                     return self.shared.tell(&fired.committed);
                 }
                 Err(error) => {
-                    tracing::warn!(schedule = %name, error = %anyhow::anyhow!(error), "a schedule waits for the state");
+                    if !std::mem::replace(&mut has_failed, true) {
+                        tracing::warn!(schedule = %name, error = %anyhow::anyhow!(error), "a schedule waits for the state");
+                    }
                     tokio::time::sleep(STORE_PAUSE).await;
                 }
             }

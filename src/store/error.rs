@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use super::health::is_short_of_files;
+use crate::core::fault::Fault;
+
 #[derive(Debug, Error)]
 pub enum StoreError {
     #[error("open the state at {}: its directory does not exist; create it, writable for the user tubewarden runs as", path.display())]
@@ -57,7 +60,23 @@ pub enum StoreError {
         #[source]
         source: sqlx::Error,
     },
-    #[error("{doing} at {}", path.display())]
+    #[error("{doing}: the disk that holds {} fails; look into the system's log (dmesg) and at quotas, the next poll tries again", path.display())]
+    Disk {
+        doing: &'static str,
+        path: PathBuf,
+        #[source]
+        source: sqlx::Error,
+    },
+    #[error("{doing}: too many files are open to open {}; raise the limit (LimitNOFILE= of the service, ulimit -n), the next poll tries again", path.display())]
+    Files {
+        doing: &'static str,
+        path: PathBuf,
+        #[source]
+        source: sqlx::Error,
+    },
+    #[error("open the state at {}: it is damaged ({what}); restore it from a backup, or move it away to begin anew", path.display())]
+    Damaged { path: PathBuf, what: String },
+    #[error("{doing} at {}; it and its directory must be writable for the user tubewarden runs as", path.display())]
     File {
         doing: &'static str,
         path: PathBuf,
@@ -82,7 +101,25 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the same may succeed later without anybody touching the daemon.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Full { .. } | Self::Busy { .. })
+        matches!(
+            self,
+            Self::Full { .. } | Self::Busy { .. } | Self::ReadOnly { .. } | Self::Disk { .. } | Self::Files { .. }
+        )
+    }
+
+    /// What it says of the state as a whole.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Busy { .. } => Fault::Busy,
+            Self::Full { .. } => Fault::Full,
+            Self::ReadOnly { .. } => Fault::ReadOnly,
+            Self::Disk { .. } => Fault::Disk,
+            Self::Files { .. } => Fault::Files,
+            Self::Denied { .. } => Fault::Denied,
+            Self::Corrupt { .. } | Self::Damaged { .. } => Fault::Corrupt,
+            Self::Replaced { .. } => Fault::Replaced,
+            _ => Fault::Other,
+        }
     }
 
     pub(super) fn sql(doing: &'static str, path: &Path, source: sqlx::Error) -> Self {
@@ -92,6 +129,8 @@ impl StoreError {
             Some(13) => Self::Full { doing, path, source },
             Some(3 | 8) => Self::ReadOnly { doing, path, source },
             Some(11 | 26) => Self::Corrupt { doing, path, source },
+            Some(10) => Self::Disk { doing, path, source },
+            Some(14) if is_short_of_files() => Self::Files { doing, path, source },
             Some(14 | 23) => Self::Denied { doing, path, source },
             Some(5 | 6) => Self::Busy { doing, path, source },
             _ if matches!(source, sqlx::Error::PoolTimedOut) => Self::Busy { doing, path, source },

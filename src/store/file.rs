@@ -11,6 +11,8 @@ use tracing::warn;
 use super::StoreError;
 
 const PRIVATE: u32 = 0o600;
+/// As large as the commit of a busy poll.
+const ROOM: usize = 1 << 20;
 
 pub(super) fn expect_directory(path: &Path) -> Result<(), StoreError> {
     if path.parent().is_some_and(Path::is_dir) {
@@ -40,6 +42,17 @@ pub(super) fn make_private(path: &Path) {
             }
         }
     }
+}
+
+/// Whether the disk takes more than a few pages. What is written for that goes at once.
+pub(super) fn has_room(path: &Path) -> bool {
+    let at = beside(path, ".room");
+    let file = private().create(true).truncate(true).write(true).open(&at);
+    let written = file.and_then(|mut file| {
+        file.write_all(&vec![0; ROOM])?;
+        file.sync_all()
+    });
+    written.is_ok() & fs::remove_file(&at).is_ok()
 }
 
 /// Which file it is, whatever its name.

@@ -65,6 +65,11 @@ pub struct Owed {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Next {
     Owed(Owed),
+    /// Its turn has come, but what it is to deliver can't be read.
+    Unreadable {
+        seq: i64,
+        id: String,
+    },
     /// Nothing before then.
     At(Timestamp),
     Nothing,
@@ -127,8 +132,8 @@ impl Store {
                 .fetch_all(&self.readers)
                 .await
                 .map_err(failed)?;
-        let unreadable = || StoreError::Unreadable { what: format!("delivery {}", row.id) };
-        let events = events.iter().map(|event| serde_json::from_str(event).map_err(|_| unreadable()));
+        let events: Result<Vec<Value>, _> = events.iter().map(|event| serde_json::from_str(event)).collect();
+        let Ok(events) = events else { return Ok(Next::Unreadable { seq: row.seq, id: row.id }) };
         Ok(Next::Owed(Owed {
             seq: row.seq,
             is_batch: row.is_batch != 0,
@@ -136,7 +141,7 @@ impl Store {
             first_due_at: time(row.first_due_at)?,
             tries: u32::try_from(row.tries).unwrap_or(u32::MAX),
             is_by_hand: row.by_hand != 0,
-            events: events.collect::<Result<_, _>>()?,
+            events,
             id: row.id,
         }))
     }

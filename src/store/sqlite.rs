@@ -10,6 +10,8 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePool};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use url::Url;
 
+use crate::core::text::clean;
+
 /// How long to wait for a lock that another program holds.
 const BUSY: Duration = Duration::from_secs(5);
 
@@ -100,6 +102,13 @@ pub(super) async fn content(connection: &mut SqliteConnection) -> sqlx::Result<C
         names if names.iter().any(|name| name == super::schema::TABLE) => Content::Ours,
         _ => Content::Foreign,
     })
+}
+
+/// The first thing that is wrong with a file's pages, if any is. Told at the start, for
+/// what is damaged would be found by some poll in the middle of its work.
+pub(super) async fn damage(connection: &mut SqliteConnection) -> sqlx::Result<Option<String>> {
+    let found: String = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(connection).await?;
+    Ok((found != "ok").then(|| clean(&found, 200)))
 }
 
 pub(super) async fn close(connection: SqliteConnection) {

@@ -130,6 +130,27 @@ async fn a_full_disk_is_told_and_passes() {
 }
 
 #[tokio::test]
+async fn a_state_that_can_only_be_read_is_told_and_passes() {
+    let home = tempfile::tempdir().unwrap();
+    let store = daemon(&home.path().join("state.db")).await;
+    store.commit(&poll(1)).await.unwrap();
+    let pool = &store.writer.as_ref().unwrap().pool;
+    pool.execute("PRAGMA query_only = 1").await.unwrap();
+    let error = store.commit(&poll(2)).await.unwrap_err();
+    assert!(matches!(error, StoreError::ReadOnly { .. }) && error.is_transient(), "{error:?}");
+    assert!(matches!(store.look_after().await, Err(StoreError::ReadOnly { .. })));
+    assert_eq!(store.trouble(), Some(Fault::ReadOnly));
+    assert_eq!(store.failures(Fault::ReadOnly), 2);
+    assert_eq!(assert_whole(&store).await, 1, "it can be read");
+
+    pool.execute("PRAGMA query_only = 0").await.unwrap();
+    store.look_after().await.unwrap();
+    assert_eq!(store.trouble(), None, "seen though nothing had to be stored");
+    store.commit(&poll(2)).await.unwrap();
+    assert_eq!(assert_whole(&store).await, 2);
+}
+
+#[tokio::test]
 async fn a_newer_schema_is_left_alone_by_daemon_and_reader() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("state.db");

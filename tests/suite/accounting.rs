@@ -1,6 +1,7 @@
 //! Every job is told once, whatever happens: random histories of an instance, polled
 //! by the pure core, held against what really happened.
 
+mod set_back;
 mod stuck;
 mod types;
 pub(crate) mod watcher;

@@ -63,14 +63,14 @@ impl Ask for Model<'_> {
         let (total, jobs) = self.runners.list(&SimQuery { start, count, sort, state_one_of });
         // The Date header is in whole seconds.
         let date = Timestamp::from_second(self.runners.now().as_second()).unwrap();
-        Ok(RunnerJobsPage { total, rows: jobs.into_iter().map(row).collect(), date })
+        Ok(RunnerJobsPage { total, rows: jobs.into_iter().map(row).collect(), unread: 0, date })
     }
 
     async fn runners(&mut self, _: u64) -> Result<RunnersPage, Unanswered> {
         self.asked()?;
         let all = self.runners.runners().iter();
         let rows = all.map(|runner| RunnerRow { name: runner.name.clone(), last_contact: runner.last_contact });
-        Ok(RunnersPage { total: self.runners.runners().len() as u64, rows: rows.collect() })
+        Ok(RunnersPage { total: self.runners.runners().len() as u64, rows: rows.collect(), unread: 0 })
     }
 }
 

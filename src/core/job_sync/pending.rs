@@ -373,7 +373,7 @@ impl<A: Ask + Send> Poll<'_, A> {
     }
 }
 
-/// Whether a first page shows its whole list.
+/// Whether a first page shows its whole list, be it with rows that can't be read.
 pub(super) fn is_whole(page: &JobsPage) -> bool {
-    page.rows.len() as u64 >= page.total
+    (page.rows.len() + page.unread.len()) as u64 >= page.total
 }

@@ -50,7 +50,8 @@ impl Probe {
     pub(super) fn new(start: u64, page: &JobsPage) -> Self {
         Self {
             start,
-            total: page.total,
+            // What can't be read is no row of it.
+            total: page.total.saturating_sub(page.unread.len() as u64),
             created: page.rows.iter().map(|row| row.key.created_at).collect(),
             first_finished: page.rows.iter().filter_map(|row| row.finished_at).min(),
         }

@@ -17,6 +17,8 @@ use crate::core::job_told::Told;
 const PATIENCE: u8 = 3;
 /// Where no proof can be had, this many polls that didn't meet it have to do.
 const LONG_PATIENCE: u8 = 12;
+/// How far back lists are read again for a row that could not be read.
+const UNREAD_KEPT: SignedDuration = SignedDuration::from_hours(1);
 /// The server keeps this many failed jobs of a type.
 const FAILED_KEPT: usize = 10;
 /// A job that is told at all is told within this time.
@@ -40,7 +42,7 @@ impl<A: Ask + Send> Poll<'_, A> {
         let emptied = self.notice_emptied(now, &mut told);
         let gaps = self.gaps();
         self.tell_hidden(now, &mut told);
-        let settled = self.tell_finished(&mut told);
+        let settled = self.tell_finished(now, &mut told);
         if !first {
             for job_type in gaps {
                 // Where numbers tell of each job that is lost, these are counted instead.
@@ -50,6 +52,8 @@ impl<A: Ask + Send> Poll<'_, A> {
                 told.push(Told::unaccounted(&job_type, now, count, "purged"));
             }
         }
+        // What ends from now on is new, by a clock that was set back too.
+        self.memory.meta.first_poll = self.memory.meta.first_poll.min(Some(now));
         self.tell_shortfalls(now, emptied, &mut told);
         self.renew_pending(now, &mut told);
         self.renew_numbers(now, first, emptied, &mut told);
@@ -61,7 +65,7 @@ impl<A: Ask + Send> Poll<'_, A> {
     }
 
     /// Tells every ended job that was not settled before, and settles it.
-    fn tell_finished(&mut self, told: &mut Vec<Told>) -> Vec<i64> {
+    fn tell_finished(&mut self, now: Timestamp, told: &mut Vec<Told>) -> Vec<i64> {
         let first_poll = self.memory.meta.first_poll.unwrap_or(Timestamp::UNIX_EPOCH);
         let mut children: BTreeMap<&str, Timestamp> = BTreeMap::new();
         for ended in self.finished.values() {
@@ -76,11 +80,17 @@ impl<A: Ask + Send> Poll<'_, A> {
             self.ended_now.insert(key.clone());
             self.ended_types.insert(key.job_type.clone());
             let fingerprint = key.fingerprint();
-            let at = ended.row.finished_at.unwrap_or(key.created_at);
+            let at = self.ended_at(&key, &ended.row);
             // What ended so long before the last poll was told by then, however long the
             // server lists it and whatever was pruned of it here.
             let is_old = self.before.meta.last_poll.is_some_and(|last| last.duration_since(at) > TOLD_WITHIN);
-            if at < first_poll
+            if at < first_poll && at > now {
+                // By the clock as it was before the first poll: known, and never told.
+                settled.push(fingerprint);
+                continue;
+            }
+            let was_pending = self.before.pending.contains_key(&key);
+            if (at < first_poll && !was_pending)
                 || is_old
                 || self.settled.contains(&fingerprint)
                 || !self.is_settled_by_key(&key, &ended, at)
@@ -105,6 +115,14 @@ impl<A: Ask + Send> Poll<'_, A> {
             }
         }
         settled
+    }
+
+    /// When a job ended. Where its row does not say, one that was pending at the last poll
+    /// ended after it.
+    fn ended_at(&self, key: &JobKey, row: &JobRow) -> Timestamp {
+        let was_pending = self.before.pending.contains_key(key);
+        let after = self.before.meta.last_poll.filter(|_| was_pending).max(row.processed_at);
+        row.finished_at.or(after).unwrap_or(key.created_at)
     }
 
     /// Completed jobs of tallied types are counted by their numbers instead; so are
@@ -179,9 +197,11 @@ impl<A: Ask + Send> Poll<'_, A> {
             if self.is_tallied(&name) {
                 continue;
             }
+            // A row that can't be read is told as such, and counted by nobody.
+            let is_known = !emptied && !self.may_be_unread(&name);
             let known = self.memory.type_mut(&name);
             let counted = known.completed;
-            let Some((base_total, base_counted)) = known.listed.base.filter(|_| !emptied) else {
+            let Some((base_total, base_counted)) = known.listed.base.filter(|_| is_known) else {
                 known.listed = Listed { base: Some((total, counted)), ..Listed::default() };
                 continue;
             };
@@ -220,10 +240,10 @@ impl<A: Ask + Send> Poll<'_, A> {
             let hidden = self.hidden.get(&name).copied();
             let lost = match hidden {
                 Some(_) => self.lost_hidden.get(&name).copied().unwrap_or(0),
-                None if known > 0 && self.pending_is_complete(&name) => self.still_hidden(&name),
+                None if known > 0 && self.all_pending_read(&name) => self.still_hidden(&name),
                 None => 0,
             };
-            let complete = self.pending_is_complete(&name);
+            let complete = self.all_pending_read(&name);
             let known = self.memory.type_mut(&name);
             if complete || hidden.is_some() {
                 known.hidden = hidden.unwrap_or(0);
@@ -266,7 +286,9 @@ impl<A: Ask + Send> Poll<'_, A> {
             let mut job = job.clone();
             job.last_seen = job.last_seen.or(self.before.meta.last_poll);
             job.sought += 1;
-            if self.proven_absent.contains(key) && self.pending_is_complete(&key.job_type) {
+            if self.may_be_unread(&key.job_type) {
+                job.sought = job.sought.min(LONG_PATIENCE - 1);
+            } else if self.proven_absent.contains(key) && self.pending_is_complete(&key.job_type) {
                 job.absent += 1;
             }
             if job.absent < PATIENCE && job.sought < LONG_PATIENCE {
@@ -297,7 +319,8 @@ impl<A: Ask + Send> Poll<'_, A> {
         let parents: BTreeSet<&str> = self.pending.values().filter_map(|job| job.parent.as_deref()).collect();
         let names: Vec<JobType> = self.memory.types.keys().cloned().collect();
         for name in names {
-            let complete = self.pending_is_complete(&name);
+            let complete = self.all_pending_read(&name);
+            let is_unread = self.may_be_unread(&name);
             let closed = self.hidden.contains_key(&name);
             let covered = self.covered.contains(&name);
             let counts: Vec<(Pending, u64)> =
@@ -316,7 +339,10 @@ impl<A: Ask + Send> Poll<'_, A> {
             let known: &mut TypeMemory = self.memory.types.entry(name.clone()).or_default();
             known.pending_known = complete || closed;
             known.oldest_pending = oldest_pending;
-            if covered || known.covered.is_none() {
+            // A row that can't be read yet is looked at again, but not for ever.
+            let looks_again =
+                is_unread && known.covered.is_some_and(|covered| now.duration_since(covered) < UNREAD_KEPT);
+            if (covered && !looks_again) || known.covered.is_none() {
                 known.covered = Some(now);
             }
             for (state, count) in counts {
@@ -327,6 +353,11 @@ impl<A: Ask + Send> Poll<'_, A> {
             known.oldest_waiting = oldest_waiting;
             known.oldest_active = oldest_active;
         }
+    }
+
+    /// Whether every unfinished job of a type was seen and could be read.
+    fn all_pending_read(&self, job_type: &JobType) -> bool {
+        self.pending_is_complete(job_type) && !self.may_be_unread(job_type)
     }
 
     /// How many jobs of a type are in a state, where this poll saw it.

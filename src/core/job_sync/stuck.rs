@@ -62,7 +62,7 @@ impl<A: Ask + Send> Poll<'_, A> {
         if first {
             self.memory.meta.stuck_at_first = Some(count);
         }
-        self.memory.meta.saw_all_work = self.lists.len() == 3 && self.shows_all_but(None);
+        self.memory.meta.saw_all_work = self.lists.len() == 3 && self.unread.is_empty() && self.shows_all_but(None);
     }
 
     /// Jobs that are active for longer than they may, with their starts and limits.

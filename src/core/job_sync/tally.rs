@@ -44,7 +44,7 @@ impl<A: Ask + Send> Poll<'_, A> {
         });
         // The shortest that an ended job is listed is ten minutes.
         let gone = self.before.meta.last_ended.as_ref().is_some_and(|(key, at)| {
-            let whole = self.completed_whole && self.failed_whole;
+            let whole = self.completed_whole && self.failed_whole && self.unread.is_empty();
             whole && now.duration_since(*at) < LISTED_FOR && !self.finished.contains_key(key)
         });
         let was_listed = self.before.meta.listed_completed + self.before.meta.listed_failed > 0;
@@ -147,7 +147,7 @@ impl<A: Ask + Send> Poll<'_, A> {
         }
         let Some(pending) = self.pending_up_to(name, last) else { return };
         let numbers = self.numbers.get(name);
-        let traced = self.ended_types.contains(name);
+        let (traced, is_unread) = (self.ended_types.contains(name), self.may_be_unread(name));
         let known = self.memory.type_mut(name);
         let Some(tally) = &mut known.tally else { return };
         let Some((highest, _)) = known.highest else { return };
@@ -159,7 +159,7 @@ impl<A: Ask + Send> Poll<'_, A> {
         } else if traced {
             tally.doubt = 0;
             tally.ended += gone;
-        } else {
+        } else if !is_unread {
             tally.doubt += 1;
             if tally.doubt >= PATIENCE {
                 tally.doubt = 0;
@@ -196,7 +196,7 @@ impl<A: Ask + Send> Poll<'_, A> {
 
     fn renew_holes(&mut self, name: &JobType, now: Timestamp, first: bool, emptied: bool, told: &mut Vec<Told>) {
         let numbers = self.numbers.get(name).cloned().unwrap_or_default();
-        let complete = self.pending_is_complete(name);
+        let complete = self.pending_is_complete(name) && !self.may_be_unread(name);
         let absent: Vec<u64> =
             self.absent_holes.iter().filter(|(job_type, _)| job_type == name).map(|(_, number)| *number).collect();
         let last_poll = self.before.meta.last_poll;

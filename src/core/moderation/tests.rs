@@ -110,7 +110,7 @@ impl Ask for Server {
         if let Some(op) = self.meanwhile.pop_front() {
             self.happen(&op);
         }
-        Ok(Some(Page { total, rows }))
+        Ok(Some(Page { total, rows, unread: 0 }))
     }
 }
 

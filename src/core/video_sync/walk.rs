@@ -51,7 +51,7 @@ pub(super) async fn walk<A: Ask>(
     let mut page = first;
     loop {
         walk.ended = page.date;
-        let length = page.rows.len() as u64;
+        let length = page.rows.len() as u64 + page.unread;
         let joined = start == 0 || page.rows.iter().any(|row| walk.seen.contains_key(&row.uuid));
         let past = page.rows.last().is_some_and(|row| match (until, sort) {
             (Until::TheEnd, _) => false,

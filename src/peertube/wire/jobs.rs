@@ -8,8 +8,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::scalar::{self, Scalar};
-use super::{Page, decode, missing};
-use crate::core::job::{JobKey, JobRow, JobType, JobsPage, Payload};
+use super::{Listed, Page};
+use crate::core::job::{JobKey, JobRow, JobType, JobsPage, Payload, UnreadJob};
 use crate::peertube::error::Cause;
 
 /// A longer error loses its middle: what tells most stands at its ends.
@@ -17,14 +17,59 @@ const LONGEST_ERROR: usize = 64 << 10;
 
 /// `states` are those that were asked for by `?states=`: a server that does not know
 /// that gives jobs of every state.
-pub(in crate::peertube) fn jobs(body: &[u8], date: Timestamp, states: Option<&str>) -> Result<JobsPage, Cause> {
-    let page: Page<Job> = decode(body)?;
-    let total = page.total.ok_or_else(|| missing("total"))?;
+pub(in crate::peertube) fn jobs(body: &[u8], date: Timestamp, states: Option<&str>) -> Result<Listed<JobsPage>, Cause> {
+    let page: Page<Job> = Page::read(body)?;
+    let (total, passed_over) = (page.total()?, page.passed_over());
     let is_asked = |job: &Job| states.is_none_or(|states| states.split(',').any(|state| state == job.state));
-    if !page.data.iter().all(is_asked) {
+    if !page.rows.iter().all(is_asked) {
         return Err(Cause::OtherStates);
     }
-    Ok(JobsPage { total, rows: page.data.into_iter().map(JobRow::from).collect(), date })
+    let mut rows: Vec<JobRow> = page.rows.into_iter().map(JobRow::from).collect();
+    let mut unread = Vec::new();
+    for row in page.unread {
+        match serde_json::from_str::<Remains>(&row.text).unwrap_or_default().into_row() {
+            Ok(row) => rows.push(row),
+            Err(job_type) => unread.push(UnreadJob { job_type }),
+        }
+    }
+    Ok(Listed { page: JobsPage { total, rows, unread, date }, passed_over })
+}
+
+/// What can be read of a row that is not as it should be: who it is, at best.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Remains {
+    id: Scalar,
+    #[serde(rename = "type")]
+    job_type: Scalar,
+    created_at: Scalar,
+    processed_on: Scalar,
+    finished_on: Scalar,
+    error: ErrorText,
+    data: Data,
+}
+
+impl Remains {
+    /// Its type, if who it is can't be read.
+    fn into_row(self) -> Result<JobRow, Option<JobType>> {
+        let job_type = match self.job_type {
+            Scalar::Text(name) => Some(JobType(name)),
+            _ => None,
+        };
+        let (Some(id), Some(created_at), Some(known)) =
+            (self.id.into_text(), self.created_at.as_time(), job_type.clone())
+        else {
+            return Err(job_type);
+        };
+        Ok(JobRow {
+            key: JobKey { job_type: known, id, created_at },
+            processed_at: self.processed_on.as_time(),
+            finished_at: self.finished_on.as_time(),
+            error: self.error.0,
+            parent: None,
+            payload: self.data.0,
+        })
+    }
 }
 
 #[derive(Deserialize)]

@@ -4,17 +4,17 @@
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{decode, missing, scalar};
+use super::{Listed, scalar};
 use crate::core::moderation::{Page, Row};
 use crate::peertube::error::Cause;
 
 /// PeerTube's number of the state, for both kinds.
 const PENDING: u64 = 1;
 
-pub(in crate::peertube) fn moderation(body: &[u8]) -> Result<Page, Cause> {
-    let page: super::Page<Case> = decode(body)?;
-    let total = page.total.ok_or_else(|| missing("total"))?;
-    Ok(Page { total, rows: page.data.into_iter().map(Row::from).collect() })
+pub(in crate::peertube) fn moderation(body: &[u8]) -> Result<Listed<Page>, Cause> {
+    let page: super::Page<Case> = super::Page::read(body)?;
+    let (total, unread, passed_over) = (page.total()?, page.unread(), page.passed_over());
+    Ok(Listed { page: Page { total, rows: page.rows.into_iter().map(Row::from).collect(), unread }, passed_over })
 }
 
 #[derive(Deserialize)]

@@ -6,22 +6,23 @@ use serde::Deserialize;
 
 use super::jobs::ErrorText;
 use super::scalar::{self, Scalar};
-use super::{Page, decode, missing};
+use super::{Listed, Page};
 use crate::core::job::{JobType, Payload};
 use crate::core::runner::{RunnerJobRow, RunnerJobState, RunnerJobsPage, RunnerRow, RunnersPage};
 use crate::peertube::error::Cause;
 
-pub(in crate::peertube) fn runner_jobs(body: &[u8], date: Timestamp) -> Result<RunnerJobsPage, Cause> {
-    let page: Page<RunnerJob> = decode(body)?;
-    let total = page.total.ok_or_else(|| missing("total"))?;
-    Ok(RunnerJobsPage { total, rows: page.data.into_iter().map(RunnerJobRow::from).collect(), date })
+pub(in crate::peertube) fn runner_jobs(body: &[u8], date: Timestamp) -> Result<Listed<RunnerJobsPage>, Cause> {
+    let page: Page<RunnerJob> = Page::read(body)?;
+    let (total, unread, passed_over) = (page.total()?, page.unread(), page.passed_over());
+    let rows = page.rows.into_iter().map(RunnerJobRow::from).collect();
+    Ok(Listed { page: RunnerJobsPage { total, rows, unread, date }, passed_over })
 }
 
-pub(in crate::peertube) fn runners(body: &[u8]) -> Result<RunnersPage, Cause> {
-    let page: Page<Runner> = decode(body)?;
-    let total = page.total.ok_or_else(|| missing("total"))?;
-    let rows = page.data.into_iter().map(|row| RunnerRow { name: row.name, last_contact: row.last_contact });
-    Ok(RunnersPage { total, rows: rows.collect() })
+pub(in crate::peertube) fn runners(body: &[u8]) -> Result<Listed<RunnersPage>, Cause> {
+    let page: Page<Runner> = Page::read(body)?;
+    let (total, unread, passed_over) = (page.total()?, page.unread(), page.passed_over());
+    let rows = page.rows.into_iter().map(|row| RunnerRow { name: row.name, last_contact: row.last_contact });
+    Ok(Listed { page: RunnersPage { total, rows: rows.collect(), unread }, passed_over })
 }
 
 #[derive(Deserialize)]

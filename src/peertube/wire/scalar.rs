@@ -43,6 +43,14 @@ impl Scalar {
         }
     }
 
+    pub(super) fn as_time(&self) -> Option<Timestamp> {
+        match self {
+            Self::Text(text) => text.parse().ok(),
+            Self::Whole(number) => Timestamp::from_millisecond(*number).ok(),
+            _ => None,
+        }
+    }
+
     pub(super) fn as_real(&self) -> Option<f64> {
         match self {
             Self::Real(number) => Some(*number),
@@ -64,12 +72,9 @@ pub(super) fn time<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::E
 /// ISO 8601, or milliseconds since 1970, or null. Anything else is an error: a
 /// time that can't be read must not look like one that isn't there.
 pub(super) fn maybe_time<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
-    let unreadable = |_| de::Error::custom("unreadable time");
     match Scalar::deserialize(from)? {
         Scalar::Nothing => Ok(None),
-        Scalar::Text(text) => text.parse().map(Some).map_err(unreadable),
-        Scalar::Whole(number) => Timestamp::from_millisecond(number).map(Some).map_err(unreadable),
-        Scalar::Flag(_) | Scalar::Real(_) => Err(de::Error::custom("unreadable time")),
+        scalar => scalar.as_time().map(Some).ok_or_else(|| de::Error::custom("unreadable time")),
     }
 }
 

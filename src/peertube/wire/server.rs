@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::scalar::Scalar;
-use super::{Page, decode, missing};
+use super::{Listed, Page, decode, missing};
 use crate::core::stats::{Redundancy, Stats};
 use crate::core::text::clean;
 use crate::core::updates::Plugin;
@@ -18,7 +18,7 @@ const LONGEST_NAME: usize = 220;
 const LONGEST_VERSION: usize = 64;
 
 /// Those that are installed.
-pub(in crate::peertube) fn plugins(body: &[u8]) -> Result<Vec<Plugin>, Cause> {
+pub(in crate::peertube) fn plugins(body: &[u8]) -> Result<Listed<Vec<Plugin>>, Cause> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Row {
@@ -31,9 +31,10 @@ pub(in crate::peertube) fn plugins(body: &[u8]) -> Result<Vec<Plugin>, Cause> {
         uninstalled: bool,
     }
 
-    let page: Page<Row> = decode(body)?;
-    let installed = page.data.into_iter().filter(|row| !row.uninstalled);
-    Ok(installed
+    let page: Page<Row> = Page::read(body)?;
+    let passed_over = page.passed_over();
+    let installed = page.rows.into_iter().filter(|row| !row.uninstalled);
+    let plugins = installed
         .map(|row| {
             let kind = if row.kind == THEME { "theme" } else { "plugin" };
             Plugin {
@@ -42,12 +43,13 @@ pub(in crate::peertube) fn plugins(body: &[u8]) -> Result<Vec<Plugin>, Cause> {
                 latest: row.latest_version.map(|latest| clean(&latest, LONGEST_VERSION)),
             }
         })
-        .collect())
+        .collect();
+    Ok(Listed { page: plugins, passed_over })
 }
 
 /// The versions of PeerTube that the account was told of. Of all else that it was told
 /// nothing is decoded.
-pub(in crate::peertube) fn new_versions(body: &[u8]) -> Result<Vec<String>, Cause> {
+pub(in crate::peertube) fn new_versions(body: &[u8]) -> Result<Listed<Vec<String>>, Cause> {
     #[derive(Deserialize)]
     struct Row {
         peertube: Option<News>,
@@ -58,8 +60,9 @@ pub(in crate::peertube) fn new_versions(body: &[u8]) -> Result<Vec<String>, Caus
         latest_version: Option<String>,
     }
 
-    let page: Page<Row> = decode(body)?;
-    Ok(page.data.into_iter().filter_map(|row| row.peertube?.latest_version).collect())
+    let page: Page<Row> = Page::read(body)?;
+    let passed_over = page.passed_over();
+    Ok(Listed { page: page.rows.into_iter().filter_map(|row| row.peertube?.latest_version).collect(), passed_over })
 }
 
 pub(in crate::peertube) fn stats(body: &[u8]) -> Result<Stats, Cause> {

@@ -4,7 +4,8 @@
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::{Scalar, decode};
+use super::decode;
+use super::scalar::Scalar;
 use crate::peertube::error::{Cause, Told};
 
 /// What identifies the web client, which we sign in as.

@@ -4,18 +4,20 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::scalar::{self, Scalar};
-use super::{Page, decode, missing};
+use super::{Listed, Page, decode, missing};
 use crate::core::video::{Privacy, VideoRow, VideoState, VideosPage};
 use crate::peertube::error::Cause;
 
 /// `counted` tells whether the question asked for the total, so that it must be there.
-pub(in crate::peertube) fn videos(body: &[u8], date: Timestamp, counted: bool) -> Result<VideosPage, Cause> {
-    let page: Page<Video> = decode(body)?;
-    if counted && page.total.is_none() {
+pub(in crate::peertube) fn videos(body: &[u8], date: Timestamp, counted: bool) -> Result<Listed<VideosPage>, Cause> {
+    let page: Page<Video> = Page::read(body)?;
+    let total = page.maybe_total().filter(|_| counted);
+    if counted && total.is_none() {
         return Err(missing("total"));
     }
-    let rows = page.data.into_iter().map(VideoRow::from).collect();
-    Ok(VideosPage { total: page.total.filter(|_| counted), rows, date })
+    let (unread, passed_over) = (page.unread(), page.passed_over());
+    let rows = page.rows.into_iter().map(VideoRow::from).collect();
+    Ok(Listed { page: VideosPage { total, rows, unread, date }, passed_over })
 }
 
 pub(in crate::peertube) fn video(body: &[u8]) -> Result<VideoRow, Cause> {

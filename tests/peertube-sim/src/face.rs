@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use std::{fmt, io};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use wiremock::{Match, Mock, MockServer, Request, Respond, ResponseTemplate};
 
 use crate::faults::{Fault, Faults};
@@ -213,7 +213,11 @@ impl Respond for Face {
             refreshing.push(now + delay.unwrap_or_default());
             world.accounts.saw_refreshes_in_flight(refreshing.len());
         }
-        reply.into_template(world.now(), delay)
+        let off = match fault {
+            Some(Fault::DateOff(seconds)) => SignedDuration::from_secs(seconds),
+            _ => SignedDuration::ZERO,
+        };
+        reply.into_template(world.now().saturating_add(off).unwrap_or(world.now()), delay)
     }
 }
 

@@ -27,7 +27,7 @@ impl Ask for Inventor {
         }
         let date = Timestamp::from_second(self.at.as_second()).unwrap();
         let rows: Vec<JobRow> = (0..100).filter(|_| query.list == JobList::Completed).map(|_| self.invent()).collect();
-        Ok(JobsReply::Page(JobsPage { total: rows.len() as u64, rows, date }))
+        Ok(JobsReply::Page(JobsPage { total: rows.len() as u64, rows, unread: Vec::new(), date }))
     }
 }
 

@@ -68,7 +68,7 @@ impl Ask for Model<'_> {
         });
         // The Date header is in whole seconds.
         let date = Timestamp::from_second(self.jobs.now().as_second()).unwrap();
-        Ok(JobsReply::Page(JobsPage { total: listing.total, rows: rows.collect(), date }))
+        Ok(JobsReply::Page(JobsPage { total: listing.total, rows: rows.collect(), unread: Vec::new(), date }))
     }
 }
 

@@ -2,9 +2,10 @@
 //! here ends with its value, also when a test fails.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -70,6 +71,8 @@ impl Home {
     /// On a free port, logging JSON, with `more` besides.
     pub(super) fn new(more: &str) -> Self {
         let home = Self { directory: tempfile::tempdir().unwrap(), variables: BTreeMap::new() };
+        // As a place with secrets should be.
+        fs::set_permissions(home.directory.path(), Permissions::from_mode(0o700)).unwrap();
         home.configure("127.0.0.1:0", more);
         home
     }
@@ -137,14 +140,30 @@ impl Home {
         self.program_with(name, args, &[])
     }
 
+    /// The same, started by another program that becomes it.
+    pub(super) fn program_by(&self, by: &[&str], name: &str, args: &[&str]) -> Program {
+        let program = self.command(args);
+        let mut command = Command::new(by[0]);
+        command.args(&by[1..]).arg(program.get_program()).args(program.get_args()).stdin(Stdio::null());
+        for (name, value) in program.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        self.started(name, command)
+    }
+
     /// The same with more variables in its environment.
     pub(super) fn program_with(&self, name: &str, args: &[&str], variables: &[(&str, String)]) -> Program {
-        let [out, log] = ["out", "log"].map(|kind| self.file(&format!("{name}.{kind}")));
         let mut command = self.command(args);
-        command
-            .envs(variables.iter().map(|(name, value)| (name, value)))
-            .stdout(File::create(&out).unwrap())
-            .stderr(File::create(&log).unwrap());
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
+        self.started(name, command)
+    }
+
+    fn started(&self, name: &str, mut command: Command) -> Program {
+        let [out, log] = ["out", "log"].map(|kind| self.file(&format!("{name}.{kind}")));
+        command.stdout(File::create(&out).unwrap()).stderr(File::create(&log).unwrap());
         Program { child: command.spawn().unwrap(), out, log }
     }
 }
@@ -171,8 +190,11 @@ impl Program {
     /// Where a daemon listens, as its log says.
     pub(super) async fn address(&self) -> SocketAddr {
         eventually("the daemon listens", async || {
-            let told = self.log().into_iter().find_map(|line| Some(line.get("listen")?.as_str()?.to_owned()));
-            told.map(|address| address.parse().unwrap())
+            // Whether the log is for people or for machines.
+            let words = self.words();
+            let (_, rest) = words.split_once("listen=").or_else(|| words.split_once("\"listen\":\""))?;
+            let (address, _) = rest.split_once(|c: char| c == '"' || c.is_whitespace())?;
+            Some(address.parse().unwrap())
         })
         .await
     }
@@ -187,6 +209,11 @@ impl Program {
     /// What it said to people who read.
     pub(super) fn words(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// Whether its log has a line with these words.
+    pub(super) fn says(&self, words: &str) -> bool {
+        self.words().contains(words)
     }
 
     /// The whole lines of its results so far.
@@ -206,6 +233,14 @@ impl Program {
     pub(super) fn signal(&self, name: &str) {
         let order = format!("kill -{name} {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &order]).status().unwrap().success());
+    }
+
+    /// Whether it was stopped by a signal, with each of its threads.
+    pub(super) fn stands(&self) -> bool {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.id())).unwrap();
+        let mut states = threads.map(|thread| fs::read_to_string(thread.unwrap().path().join("stat")).unwrap());
+        // The state stands behind the name, which may hold anything.
+        states.all(|stat| stat.rsplit(") ").next().unwrap().starts_with('T'))
     }
 
     /// As `kill -9` does.
@@ -332,6 +367,11 @@ impl Watch {
         self.events().await.iter().filter(|event| event.kind == kind).count()
     }
 
+    /// Runs until something ends it by itself.
+    pub(super) async fn fails(self) -> anyhow::Error {
+        tokio::time::timeout(PATIENCE, self.daemon.run_until(std::future::pending())).await.unwrap().unwrap_err()
+    }
+
     /// Stops in good order.
     pub(super) async fn stop(self) {
         self.daemon.run_until(async {}).await.unwrap();
@@ -356,6 +396,12 @@ impl Scraper {
         let url = format!("http://{}/-/ready", self.address);
         let is_ready = async || self.client.get(&url).send().await.is_ok_and(|reply| reply.status() == 200);
         eventually("the first round of polls ends", async || is_ready().await.then_some(())).await;
+    }
+
+    /// The status of an address, if it is answered at all.
+    pub(super) async fn status(&self, path: &str) -> Option<u16> {
+        let reply = self.client.get(format!("http://{}{path}", self.address)).send().await;
+        reply.ok().map(|reply| reply.status().as_u16())
     }
 
     /// The exposition as Prometheus text.

@@ -61,7 +61,7 @@ async fn owes(home: &Home) -> BTreeMap<String, (u64, u64)> {
 }
 
 /// A line of `/proc/PID/status`, in KiB.
-fn memory(program: &Program, line: &str) -> i64 {
+pub(super) fn memory(program: &Program, line: &str) -> i64 {
     let status = fs::read_to_string(format!("/proc/{}/status", program.id())).unwrap();
     let value = status.lines().find_map(|of| of.strip_prefix(line)).unwrap();
     value.trim_matches([':', ' ', '\t', 'k', 'B']).parse().unwrap()

@@ -1,6 +1,8 @@
 //! Nothing secret leaves the process, whatever is logged, and what strangers wrote is
 //! one harmless line wherever it is shown.
 
+mod paths;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -50,7 +52,7 @@ async fn values(connection: &mut SqliteConnection, table: &str, column: &str) ->
 }
 
 /// Words as the simulated instance makes its tokens, of which there were many.
-fn tokens_in(text: &str) -> Vec<&str> {
+pub(super) fn tokens_in(text: &str) -> Vec<&str> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric());
     words.filter(|word| word.len() == 40 && word.bytes().all(|byte| byte.is_ascii_hexdigit())).collect()
 }

@@ -10,11 +10,16 @@ use peertube_sim::jobs::{Ended, Outcome, Version};
 use peertube_sim::limits::Limits;
 use peertube_sim::traffic::Traffic;
 use peertube_sim::videos::What;
+use serde_json::Value;
 
 use tubewarden::core::event::{Event, EventKind};
 use tubewarden::core::poll::PollKind;
 
 use super::harness::{Scrape, Watch};
+
+/// The ends of jobs.
+const ENDS: [EventKind; 4] =
+    [EventKind::JobCompleted, EventKind::JobFailed, EventKind::JobCascaded, EventKind::JobCancelled];
 
 /// What an event of a job tells: what, type, id, creation.
 pub(super) type Job = (EventKind, String, String, Timestamp);
@@ -22,7 +27,11 @@ pub(super) type Job = (EventKind, String, String, Timestamp);
 /// An instance that was busy for a while, at a moment when no job has ended for some
 /// seconds: so it is clear what ends after the first look at it.
 pub(super) fn busy(seed: u64) -> World {
-    let start = Timestamp::now() - Duration::from_secs(1_200);
+    busy_from(seed, Timestamp::now() - Duration::from_secs(1_200))
+}
+
+/// The same, busy for ten minutes from `start` on.
+pub(super) fn busy_from(seed: u64, start: Timestamp) -> World {
     let mut world = World::new(seed, start, Version::V8_2);
     world.limits = Limits::none();
     let period = Duration::from_secs(600);
@@ -51,14 +60,20 @@ pub(super) fn jobs_to_tell(world: &World, since: Timestamp) -> BTreeMap<Job, usi
 
 /// The ends of jobs among events.
 pub(super) fn jobs_told(events: &[Event]) -> BTreeMap<Job, usize> {
-    let ends = [EventKind::JobCompleted, EventKind::JobFailed, EventKind::JobCascaded, EventKind::JobCancelled];
-    tallied(events.iter().filter(|event| ends.contains(&event.kind)).map(job_of))
+    tallied(events.iter().filter(|event| ENDS.contains(&event.kind)).map(job_of))
 }
 
 /// The job that an event is about.
 pub(super) fn job_of(event: &Event) -> Job {
     let text = |key: &str| event.data[key].as_str().unwrap_or_default().to_owned();
     (event.kind, text("job_type"), text("job_id"), text("created_at").parse().unwrap_or(Timestamp::UNIX_EPOCH))
+}
+
+/// The job that an event in its written form is about, if it tells the end of one.
+pub(super) fn job_key(event: &Value) -> Option<Job> {
+    let kind = EventKind::parse(event["type"].as_str()?).filter(|kind| ENDS.contains(kind))?;
+    let text = |key: &str| Some(event["data"][key].as_str()?.to_owned());
+    Some((kind, text("job_type")?, text("job_id")?, text("created_at")?.parse().ok()?))
 }
 
 /// Every job by type and by how it ended.

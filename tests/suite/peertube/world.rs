@@ -275,6 +275,8 @@ impl Host for Recorder {
         self.requested.lock().unwrap().push((endpoint, code.to_owned()));
     }
 
+    fn passed_over(&self, _: Endpoint, _: u64, _: &str) {}
+
     fn granted(&self, grant: Grant, ok: bool) {
         self.granted.lock().unwrap().push((grant, ok));
     }

@@ -108,6 +108,38 @@ impl Host for Shown {
     }
 }
 
+/// A defect of what runs scripts.
+struct Broken(Arc<Shown>);
+
+impl Host for Broken {
+    fn call<'a>(
+        &'a self,
+        method: tubewarden::core::call::Method,
+        path: &'a tubewarden::core::call::Path,
+        body: Option<&'a Value>,
+    ) -> tubewarden::peertube::Boxed<'a, Result<(u16, Value), tubewarden::peertube::Error>> {
+        self.0.call(method, path, body)
+    }
+
+    fn log(&self, _: bool, line: &str) {
+        panic!("a defect at {line}");
+    }
+}
+
+#[tokio::test]
+async fn a_panic_on_the_thread_of_a_script_fails_its_run_and_no_other() {
+    let stage = Stage::set().await;
+    let (mut task, shown) = stage.task("emit(\"custom.told\", #{}); log.info(\"here\");");
+    task.host = Arc::new(Broken(shown));
+    // As many as may run at once, and one more: none of them keeps its place.
+    for _ in 0..65 {
+        let why = dead(stage.scripts.run(task.clone()).await);
+        assert_eq!(why, "the engine of the scripts broke down; this is an error of tubewarden");
+    }
+    let (sound, _) = stage.task("emit(\"custom.told\", #{ fine: true });");
+    assert_eq!(told(stage.scripts.run(sound).await)["fine"], true);
+}
+
 /// Why it is a dead letter; nothing may be left of it.
 fn dead(ran: Ran) -> String {
     let Ran { outcome: Outcome::Dead { why }, emitted, metrics, store } = ran else { panic!("{ran:?} did not fail") };

@@ -336,6 +336,7 @@ impl Ask for Server<'_> {
         });
         let rows = videos.iter().rev().skip(query.start as usize).take(query.count as usize);
         Ok(VideosPage {
+            unread: 0,
             total: (!query.skip_count).then_some(videos.len() as u64),
             rows: rows.map(|video| video.row(query.everything)).collect(),
             date: self.world.date(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use wiremock::ResponseTemplate;
 
 use super::ask::Ask;
@@ -124,7 +124,12 @@ impl Reply {
             }
             Fault::WrongShape => Self { body: br#"{"unexpected":[1,2,3]}"#.to_vec(), ..self },
             Fault::ContentType(content_type) => self.content_type(content_type),
-            Fault::Late(_) => self,
+            Fault::Late(_) | Fault::DateOff(_) => self,
+            Fault::OddRow(field) => self.with_odd_row(field),
+            Fault::Body { encoding, body } => {
+                let reply = Self::raw_json(body.to_vec());
+                encoding.iter().fold(reply, |reply, encoding| reply.header("Content-Encoding", encoding))
+            }
             Fault::Status(status) => Self::of_proxy(*status),
             Fault::TooManyRequests { retry_after } => Self::too_many(i64::try_from(*retry_after).unwrap_or(i64::MAX)),
             Fault::Unavailable { retry_after } => Self::of_proxy(503).header("Retry-After", retry_after),
@@ -137,6 +142,20 @@ impl Reply {
                 Self::raw_json(body)
             }
         }
+    }
+
+    fn with_odd_row(mut self, field: &str) -> Self {
+        let Ok(mut page) = serde_json::from_slice::<Value>(&self.body) else { return self };
+        if let Some(rows) = page.get_mut("data").and_then(Value::as_array_mut) {
+            let middle = rows.len() / 2;
+            if let Some(row) = rows.get_mut(middle) {
+                row[field] = json!({ "odd": true });
+            }
+        }
+        // What a client has already must not hide it.
+        self.headers.retain(|(name, _)| *name != "ETag");
+        self.body = page.to_string().into_bytes();
+        self
     }
 
     /// How long it is on the wire, less what only a real server adds.

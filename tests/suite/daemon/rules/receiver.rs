@@ -99,7 +99,7 @@ impl Receiver {
     }
 
     pub(crate) fn ids(&self) -> BTreeSet<String> {
-        self.accepted().into_iter().map(|taken| taken.id).collect()
+        self.state.taken.lock().unwrap().iter().map(|taken| taken.id.clone()).collect()
     }
 
     pub(crate) fn tries(&self) -> usize {
