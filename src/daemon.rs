@@ -265,10 +265,17 @@ impl Daemon {
                 () = &mut stop => break Ok(()),
                 Some(ended) = self.services.join_next() => ended,
                 ended = self.crew.watch() => ended.map(Ok),
-                asked = self.reloads.next() => match self.reload(asked).await {
-                    Ok(()) => continue,
-                    Err(error) => break Err(error),
-                },
+                asked = self.reloads.next() => {
+                    let reload = self.reload(asked);
+                    // A stop does not wait for it; whatever it was about to end is ended then.
+                    tokio::select! {
+                        reloaded = reload => match reloaded {
+                            Ok(()) => continue,
+                            Err(error) => break Err(error),
+                        },
+                        () = &mut stop => break Ok(()),
+                    }
+                }
             };
             break match ended {
                 Ok(Ok(())) => Err(anyhow!("a task ended that never should")),

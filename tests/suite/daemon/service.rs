@@ -1,5 +1,6 @@
 //! What a service manager hears of the daemon, and when it does not hear of it.
 
+use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use tubewarden::daemon::Options;
 use tubewarden::service::Manager;
 
 use super::harness::{Home, PATIENCE, Program, ROOT, Scraper, Watch, by_hand, each_second, eventually, instance};
+use super::rules;
 
 /// Nobody is there.
 const NOWHERE: &str = "http://127.0.0.1:9";
@@ -133,6 +135,40 @@ async fn the_manager_hears_that_the_configuration_is_read_anew_and_when_that_is_
     }
     program.terminate();
     assert_eq!(program.ends().await.code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_does_not_wait_for_a_reload() {
+    let sim = rules::quiet_instance().await;
+    let home = Home::new("");
+    let slow = home.file("slow.sh");
+    fs::write(&slow, "echo begin > \"$1\"; sleep 600\n").unwrap();
+    let began = home.file("began");
+    let rule = |timeout: u32| {
+        format!(
+            "[[rule]]\nname = \"slow\"\non = [\"job.completed\"]\nexec.timeout = \"{timeout}s\"\n\
+             exec.command = [\"/bin/sh\", \"{}\", \"{}\"]\n",
+            slow.display(),
+            began.display()
+        )
+    };
+    let main = instance("main", &sim.url(), ROOT);
+    home.configure("127.0.0.1:0", &[each_second(), main.clone(), rule(900)].concat());
+    let ear = Ear::of(&home);
+    let mut program = ear.run(&home, Duration::from_secs(30));
+    Scraper::new(program.address().await).ready().await;
+    rules::work(&sim, 1);
+    eventually("it begins", async || began.exists().then_some(())).await;
+    home.configure("127.0.0.1:0", &[each_second(), main, rule(901)].concat());
+    program.signal("HUP");
+    ear.until(|heard| heard.starts_with("RELOADING=1\n")).await;
+    // The reload would wait for the command for 20 seconds.
+    program.terminate();
+    let asked = Instant::now();
+    assert!(program.ends().await.success());
+    assert!(asked.elapsed() < Duration::from_secs(15), "{:?}", asked.elapsed());
+    let owed = String::from_utf8(home.done(&["deliveries", "list", "--json"]).stdout).unwrap();
+    assert_eq!(owed.lines().count(), 1, "it is owed as before");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
