@@ -103,16 +103,16 @@ fn guarded(router: Router, access: Access) -> Router {
 
 /// The routes, without a listener.
 pub fn router(state: State) -> Router {
-    Router::new()
+    let mut routes = Router::new()
         .route("/", get(index))
         .route("/metrics", get(metrics))
         .route("/-/healthy", get(healthy))
         .route("/-/ready", get(ready))
-        .route("/-/reload", post(reload).put(reload))
-        .fallback(not_found)
-        .with_state(state)
-        .layer(CompressionLayer::new())
-        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .fallback(not_found);
+    if state.reload.is_some() {
+        routes = routes.route("/-/reload", post(reload).put(reload));
+    }
+    routes.with_state(state).layer(CompressionLayer::new()).layer(DefaultBodyLimit::max(MAX_BODY))
 }
 
 async fn index() -> &'static str {
