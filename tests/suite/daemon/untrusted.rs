@@ -50,11 +50,8 @@ fn wild(text: &str) -> Option<char> {
 
 fn config(sim: &Sim, home: &Home, receiver: &Receiver, format: &str) -> String {
     let place = home.file("").display().to_string();
-    fs::write(
-        home.file("hook.sh"),
-        "set -e\ncat >> \"$1/input\"\necho >> \"$1/input\"\nenv | grep TUBEWARDEN >> \"$1/variables\"\n",
-    )
-    .unwrap();
+    fs::write(home.file("hook.sh"), "set -e\ncat >> \"$1/input\"\nenv | grep TUBEWARDEN >> \"$1/variables\"\n")
+        .unwrap();
     [
         "[server]\nlisten = \"127.0.0.1:0\"\n[state]\nurl = \"sqlite://state.db\"\n".to_owned(),
         format!("[log]\nformat = \"{format}\"\nlevel = \"debug\"\nevents = [\"*\"]\n"),
