@@ -28,7 +28,7 @@ pub use crate::core::job_sync::{Policy as JobsPolicy, StuckActive};
 use crate::core::poll::PollKind;
 pub use crate::core::video::Scope;
 
-pub use action::{Exec, Method, Patience, Webhook};
+pub use action::{Exec, Method, Patience, Webhook, is_reserved_header};
 pub use error::{ConfigError, ConfigErrors};
 pub use rule::{Action, Does, Rule, Schedule, ScriptAction};
 

@@ -48,6 +48,23 @@ pub struct Webhook {
     pub proxy: Option<SecretString>,
 }
 
+/// Whether a header, in lower case, belongs to the connection or to Standard Webhooks,
+/// and so is no rule's to set.
+pub fn is_reserved_header(name: &str) -> bool {
+    const OF_THE_CONNECTION: [&str; 9] = [
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    name.starts_with("webhook-") || OF_THE_CONNECTION.contains(&name)
+}
+
 impl Webhook {
     /// A POST without anything but its address.
     pub fn new(url: SecretString) -> Self {

@@ -18,6 +18,7 @@ use crate::core::glob::Globs;
 use crate::core::job::JobType;
 use crate::core::text::clean;
 
+use super::is_reserved_header;
 use super::section::{Item, Problem};
 use super::source::read_text;
 
@@ -188,20 +189,6 @@ pub(super) fn owner_name<'i>(item: &'i Item<'_>) -> Result<&'i str, Problem> {
     Err(format!("{} is no name; write 1 to 100 characters on one line", quoted(name)).into())
 }
 
-/// Headers that are not a rule's to choose.
-const OF_THE_CONNECTION: [&str; 10] = [
-    "connection",
-    "content-length",
-    "content-type",
-    "expect",
-    "host",
-    "keep-alive",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
-
 /// The name of a header that is not one of those that are set for each request.
 pub(super) fn header_name(name: &str) -> Result<String, Problem> {
     let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
@@ -209,8 +196,7 @@ pub(super) fn header_name(name: &str) -> Result<String, Problem> {
         return Err(format!("{} is no name of a header", quoted(name)).into());
     }
     let own = name.to_ascii_lowercase();
-    let is_ours = own.starts_with("webhook-") || OF_THE_CONNECTION.contains(&own.as_str());
-    if is_ours {
+    if is_reserved_header(&own) || own == "content-type" {
         return Err(format!("{} is set for each request and can't be chosen here", quoted(name)).into());
     }
     Ok(name.to_owned())

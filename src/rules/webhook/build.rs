@@ -36,22 +36,6 @@ const POOL_IDLE: Duration = Duration::from_secs(4);
 /// A bundle of all the certificates of a system has some 250 KB.
 const LARGEST_CA_FILE: u64 = 4 << 20;
 
-/// What belongs to the connection or to Standard Webhooks is not a rule's to set.
-const RESERVED: [&str; 12] = [
-    "connection",
-    "content-length",
-    "expect",
-    "host",
-    "keep-alive",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "webhook-id",
-    "webhook-signature",
-    "webhook-timestamp",
-];
-
 impl Webhook {
     /// Makes the client once, for all tries.
     pub fn new(config: &config::Webhook, patience: &config::Patience) -> Result<Self, WebhookError> {
@@ -100,7 +84,7 @@ fn headers(given: &[(String, SecretString)]) -> Result<HeaderMap, WebhookError> 
         if name == CONTENT_TYPE {
             return Err(wrong(key, "has a key of its own; write content_type instead"));
         }
-        if RESERVED.contains(&name.as_str()) {
+        if config::is_reserved_header(name.as_str()) {
             return Err(wrong(key, "is set by tubewarden itself; leave it out"));
         }
         let mut value = HeaderValue::from_bytes(value.expose_secret().as_bytes())
