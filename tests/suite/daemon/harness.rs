@@ -126,6 +126,12 @@ impl Home {
         self.command(args).output().unwrap()
     }
 
+    /// The same beside a daemon of this process, which goes on meanwhile: one that held
+    /// the state amid a write would never give it back.
+    pub(super) async fn done_beside(&self, args: &[&str]) -> Output {
+        tokio::process::Command::from(self.command(args)).output().await.unwrap()
+    }
+
     /// The same, which reads this.
     pub(super) fn done_with(&self, args: &[&str], input: &str) -> Output {
         let mut command = self.command(args);

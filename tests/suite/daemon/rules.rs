@@ -127,7 +127,7 @@ async fn what_is_refused_for_good_is_a_dead_letter_and_can_be_replayed() {
     .await;
     assert_eq!(receiver.refused(), 3, "each was tried once");
 
-    let listed = home.done(&["deliveries", "list", "--json"]);
+    let listed = home.done_beside(&["deliveries", "list", "--json"]).await;
     let listed: Vec<Value> =
         String::from_utf8(listed.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(listed.len(), 3);
@@ -135,19 +135,19 @@ async fn what_is_refused_for_good_is_a_dead_letter_and_can_be_replayed() {
         listed.iter().all(|one| one["state"] == "dead" && one["error"].as_str().unwrap().contains("400")),
         "{listed:?}"
     );
-    let status = String::from_utf8(home.done(&["status", "--json"]).stdout).unwrap();
+    let status = String::from_utf8(home.done_beside(&["status", "--json"]).await.stdout).unwrap();
     let status: Value = serde_json::from_str(&status).unwrap();
     assert_eq!(
         status["owed"],
         serde_json::json!([{"rule": "chat", "pending": 0, "dead": 3, "oldest_pending_at": null}])
     );
-    assert!(!home.done(&["deliveries", "retry"]).status.success(), "without a number it needs --all");
-    assert!(!home.done(&["deliveries", "retry", "4711"]).status.success());
+    assert!(!home.done_beside(&["deliveries", "retry"]).await.status.success(), "without a number it needs --all");
+    assert!(!home.done_beside(&["deliveries", "retry", "4711"]).await.status.success());
 
     receiver.answer(200);
     let first = listed[0]["id"].to_string();
-    assert!(home.done(&["deliveries", "drop", &first]).status.success());
-    assert!(home.done(&["deliveries", "retry", "--all"]).status.success());
+    assert!(home.done_beside(&["deliveries", "drop", &first]).await.status.success());
+    assert!(home.done_beside(&["deliveries", "retry", "--all"]).await.status.success());
     eventually("what was left arrives", async || (receiver.accepted().len() == 2).then_some(())).await;
     eventually("nothing is owed", async || watch.store().owes().await.unwrap().is_empty().then_some(())).await;
     watch.stop().await;

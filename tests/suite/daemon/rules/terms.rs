@@ -45,7 +45,7 @@ async fn quiet_hours_hold_back_what_happens_in_them_and_nothing_else() {
     // A person may decide otherwise.
     let seqs: Vec<String> = held.iter().map(|one| one.seq.to_string()).collect();
     let retry: Vec<&str> = ["deliveries", "retry"].into_iter().chain(seqs.iter().map(String::as_str)).collect();
-    assert!(home.done(&retry).status.success());
+    assert!(home.done_beside(&retry).await.status.success());
     eventually("what was held arrives", async || (asleep.accepted().len() == 3).then_some(())).await;
     watch.stop().await;
 }

@@ -124,7 +124,7 @@ async fn what_grows_too_old_is_left_out_and_told_but_not_what_a_person_wants_tri
     let stale = [("rule", "chat"), ("result", "stale")];
     assert_eq!(watch.scrape().await.value("tubewarden_deliveries_total", &stale), Some(2.0));
     assert_eq!(receiver.accepted().len(), 0);
-    assert!(home.done(&["deliveries", "retry", "--all"]).status.success());
+    assert!(home.done_beside(&["deliveries", "retry", "--all"]).await.status.success());
     eventually("the dead letter arrives", async || (receiver.accepted().len() == 1).then_some(())).await;
     watch.stop().await;
 }
@@ -152,7 +152,7 @@ async fn what_a_rule_owed_that_is_gone_is_kept_as_dead_letters() {
     // Nothing is sent by itself when a rule of that name comes back.
     home.configure("127.0.0.1:0", &watched(&sim, &webhook("chat", &receiver.url(), "")));
     let watch = Watch::ready(&home).await;
-    assert!(home.done(&["deliveries", "retry", "--all"]).status.success());
+    assert!(home.done_beside(&["deliveries", "retry", "--all"]).await.status.success());
     eventually("both arrive", async || (receiver.accepted().len() == 2).then_some(())).await;
     watch.stop().await;
 }
