@@ -8,6 +8,9 @@ mod business;
 mod chat;
 mod instance;
 mod plain;
+#[path = "../common/receiver.rs"]
+mod receiver;
+#[path = "../common/scrape.rs"]
 mod scrape;
 mod verdict;
 
@@ -28,9 +31,10 @@ use tubewarden::daemon::{Daemon, stop_signal};
 use tubewarden::log::{self, Format, LogOptions};
 use tubewarden::store::Store;
 
-use chat::{Chat, RULE, Sent};
+use chat::{RULE, Sent};
 use instance::{Instance, MONITOR, SPEED};
 use plain::Plain;
+use receiver::Receiver;
 use scrape::Scrape;
 use verdict::{Told, Truth, Verdict};
 
@@ -68,7 +72,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     let began = Instant::now();
     let mut instance = Instance::start(args.seed).await.context("start the simulated instance")?;
     let home = TempDir::new().context("create a directory for the state")?;
-    let chat = Chat::open().await?;
+    let chat = chat::open().await?;
     let path = write_config(home.path(), &instance.url(), chat.url())?;
     let config = Config::load(&path, Secrets::Read, &|_| None)?;
     let ansi = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
@@ -144,14 +148,14 @@ async fn watch(
 }
 
 /// What the rule owed, once it has arrived.
-async fn all_sent(chat: &Chat, store: &Store, since: Timestamp) -> anyhow::Result<Sent> {
+async fn all_sent(chat: &Receiver, store: &Store, since: Timestamp) -> anyhow::Result<Sent> {
     // Whether all of it did is for the end of the story to tell.
     let _ = until("the chat", async || {
-        let sent = chat.sent(store, since).await?;
+        let sent = chat::sent(chat, store, since).await?;
         Ok(sent.arrived == sent.owed)
     })
     .await;
-    chat.sent(store, since).await
+    chat::sent(chat, store, since).await
 }
 
 fn welcome(daemon: &Daemon, instance: &Instance, config: &Path, time: Option<Duration>) {

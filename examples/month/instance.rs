@@ -1,6 +1,6 @@
 //! The simulated instance: an ordinary month's work, and what goes wrong in it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use peertube_sim::{Requests, Sim, World};
 use tubewarden::config::JobsPolicy;
 
 use crate::ledger::{Key, Truth};
+use crate::watched::NAME;
 use crate::{DAY, HOUR};
 
 pub(crate) const MONITOR: (&str, &str) = ("monitor", "monitor-password");
@@ -159,14 +160,12 @@ impl Instance {
     pub(crate) fn truth(&self, since: Timestamp, policy: &JobsPolicy) -> Truth {
         self.sim.with(|world| {
             let ended = world.jobs.ended().iter().filter(|job| job.finished_on > since);
-            let mut truth = Truth { lost: world.jobs.lost().len() as u64, ..Truth::default() };
-            let mut counted: BTreeMap<String, u64> = BTreeMap::new();
+            let lost = world.jobs.lost().len() as u64;
+            let mut truth = Truth { lost, instances: 1, ..Truth::default() };
             for job in ended {
-                *counted.entry(job.job_type.to_owned()).or_default() += 1;
-                let key: Key = (job.job_type.to_owned(), job.id.clone(), job.created_at);
+                let key: Key = (NAME.to_owned(), job.job_type.to_owned(), job.id.clone(), job.created_at);
                 truth.note(key, job.outcome == Outcome::Completed, policy);
             }
-            truth.counted = counted;
             truth
         })
     }

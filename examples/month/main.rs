@@ -7,7 +7,10 @@
 #![expect(clippy::print_stdout, reason = "a program that shows something to people")]
 
 mod instance;
+#[path = "../common/ledger.rs"]
 mod ledger;
+#[path = "../common/process.rs"]
+mod process;
 mod watched;
 
 use std::process::ExitCode;
@@ -126,13 +129,18 @@ fn kinds(round: u64, every: u64) -> Vec<PollKind> {
 
 /// Whether nothing grew that should not have.
 fn flat(costs: &[Cost]) -> anyhow::Result<()> {
-    let most = costs.iter().map(|cost| cost.highest_memory).max().unwrap_or(0);
+    let most = costs.iter().map(|cost| cost.usage.highest_memory).max().unwrap_or(0);
     ensure!(most < MOST_MEMORY, "{most} KiB of memory were resident at most, the limit is {MOST_MEMORY}");
     let Some((full, later)) = costs.get(FULL_AFTER_DAYS as usize..).and_then(<[Cost]>::split_first) else {
         return Ok(());
     };
     for cost in later {
-        ensure!(cost.files <= full.files + 4, "open files grew from {} to {}", full.files, cost.files);
+        ensure!(
+            cost.usage.files <= full.usage.files + 4,
+            "open files grew from {} to {}",
+            full.usage.files,
+            cost.usage.files
+        );
         ensure!(cost.state <= full.state * 5 / 4, "the state grew from {} to {} bytes", full.state, cost.state);
         ensure!(
             cost.questions_a_poll <= full.questions_a_poll * 1.5 + 2.0,

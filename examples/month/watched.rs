@@ -19,8 +19,9 @@ use tubewarden::daemon::Daemon;
 use tubewarden::log::{self, Format, LogOptions};
 
 use crate::instance::{Instance, MONITOR};
+use crate::process::Usage;
 
-const NAME: &str = "month";
+pub(crate) const NAME: &str = "month";
 /// How long one round of polls may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -58,10 +59,7 @@ async fn say(word: &str) -> anyhow::Result<()> {
 /// What a day cost.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cost {
-    /// Resident, in KiB: now, and at most so far.
-    pub(crate) memory: u64,
-    pub(crate) highest_memory: u64,
-    pub(crate) files: u64,
+    pub(crate) usage: Usage,
     /// Bytes of the state.
     pub(crate) state: u64,
     pub(crate) questions: u64,
@@ -76,9 +74,9 @@ impl fmt::Display for Cost {
         write!(
             f,
             "{:>5.1} MiB  {:>5.1} MiB  {:>5}  {:>4.1} MiB  {:>9}  {:>4.1} MB  {:.1}",
-            mib(self.memory),
-            mib(self.highest_memory),
-            self.files,
+            mib(self.usage.memory),
+            mib(self.usage.highest_memory),
+            self.usage.files,
             mib(self.state / 1024),
             self.questions,
             self.bytes as f64 / 1e6,
@@ -186,18 +184,11 @@ impl Watched {
     }
 
     pub(crate) async fn cost(&self, instance: &Instance) -> anyhow::Result<Cost> {
-        let process = PathBuf::from(format!("/proc/{}", self.running.child.id().context("the daemon is gone")?));
-        let status = fs::read_to_string(process.join("status")).context("read the daemon's memory")?;
-        let kib = |field: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(field))?;
-            line.trim_start_matches(':').trim().strip_suffix(" kB")?.parse().ok()
-        };
+        let usage = Usage::of(self.running.child.id().context("the daemon is gone")?)?;
         let size = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
         let requests = instance.requests();
         Ok(Cost {
-            memory: kib("VmRSS").context("no memory is told")?,
-            highest_memory: kib("VmHWM").context("no memory is told")?,
-            files: fs::read_dir(process.join("fd")).context("count the daemon's files")?.count() as u64,
+            usage,
             state: size(&self.state) + size(&self.state.with_extension("db-wal")),
             questions: requests.total - self.before.total,
             bytes: requests.bytes_sent - self.before.bytes_sent,

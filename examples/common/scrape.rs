@@ -24,11 +24,15 @@ impl Scrape {
 
     /// The sum of a metric's series that have these labels, none of which holds a `"`.
     pub(crate) fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        self.0
-            .lines()
-            .filter_map(|line| line.strip_prefix(name)?.strip_prefix('{')?.rsplit_once("} "))
-            .filter(|(has, _)| labels.iter().all(|(label, value)| has.contains(&format!("{label}=\"{value}\""))))
-            .filter_map(|(_, value)| value.parse::<f64>().ok())
-            .sum()
+        let series = |line: &str| {
+            let rest = line.strip_prefix(name)?;
+            let (has, value) = match rest.strip_prefix('{') {
+                Some(labelled) => labelled.rsplit_once("} ")?,
+                None => ("", rest.strip_prefix(' ')?),
+            };
+            let is_asked_for = labels.iter().all(|(label, value)| has.contains(&format!("{label}=\"{value}\"")));
+            value.parse::<f64>().ok().filter(|_| is_asked_for)
+        };
+        self.0.lines().filter_map(series).fold(0.0, |sum, value| sum + value)
     }
 }
