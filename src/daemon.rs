@@ -72,6 +72,8 @@ pub struct Daemon {
     stop_services: watch::Sender<bool>,
     /// What it runs by.
     config: Config,
+    /// What it was started by, for what only a restart changes.
+    started_by: Config,
     instances: BTreeMap<String, Arc<Instance>>,
     wakes: BTreeMap<(String, PollKind), WakeHandle>,
     vitals: AllVitals,
@@ -113,6 +115,7 @@ impl Daemon {
             services: JoinSet::new(),
             stop_services,
             config: config.clone(),
+            started_by: config.clone(),
             instances: BTreeMap::new(),
             wakes: BTreeMap::new(),
             vitals: AllVitals::default(),

@@ -219,8 +219,9 @@ impl Daemon {
         Ok(())
     }
 
+    /// Again at each reload, until it is done.
     fn tell_what_waits_for_a_restart(&self, new: &Config) {
-        let old = &self.config;
+        let old = &self.started_by;
         for (key, is_other) in [
             ("[server]", old.server != new.server),
             ("state.url", old.state.path != new.state.path),

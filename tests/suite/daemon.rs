@@ -34,6 +34,7 @@ mod stuck;
 mod tokens;
 mod truth;
 mod try_rule;
+mod unit;
 mod unreadable;
 mod untrusted;
 mod upgrade;

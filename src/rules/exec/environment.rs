@@ -1,6 +1,6 @@
 //! All that a command finds in its environment: how to find its way about the system,
 //! and what the event is. Nothing else of the daemon's own environment reaches it,
-//! neither secrets nor the variables of the service manager.
+//! neither secrets nor what the service manager is spoken to with.
 
 use std::env;
 use std::ffi::OsString;
@@ -10,8 +10,10 @@ use serde_json::Value;
 use crate::core::text::clean;
 use crate::rules::Delivery;
 
-/// What is passed on, if it is set.
-const PASSED: [&str; 8] = ["PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR"];
+/// What is passed on, if it is set. Where systemd's credentials are is no secret, and they
+/// can be read by whoever is the service's user.
+const PASSED: [&str; 9] =
+    ["PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR", "CREDENTIALS_DIRECTORY"];
 const USUAL_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// The most characters of a value: many times what any of them has.

@@ -134,6 +134,33 @@ async fn a_wrong_file_changes_nothing_and_says_why() {
 }
 
 #[tokio::test]
+async fn what_only_a_restart_changes_is_told_at_each_reload_until_it_is_done() {
+    let sim = quiet_instance().await;
+    let main = instance("main", &sim.url(), ROOT);
+    let at_debug = "level = \"debug\"\n".to_owned() + &*main;
+    let home = Home::new(&main);
+    let mut program = home.program("run", &["run"]);
+    program.address().await;
+    let warned = |program: &Program| {
+        let about = |key| move |line: &&serde_json::Value| line["key"] == key && line["level"] == "WARN";
+        ["[server]", "log.level"].map(|key| program.log().iter().filter(about(key)).count())
+    };
+    home.configure("127.0.0.1:1", &at_debug);
+    for reloads in 1..=2 {
+        reload(&program).await;
+        assert_eq!(warned(&program), [reloads; 2]);
+    }
+    home.configure("127.0.0.1:0", &at_debug);
+    reload(&program).await;
+    assert_eq!(warned(&program), [2, 3]);
+    home.configure("127.0.0.1:0", &main);
+    reload(&program).await;
+    assert_eq!(warned(&program), [2, 3], "it is as it was started");
+    program.terminate();
+    assert!(program.ends().await.success());
+}
+
+#[tokio::test]
 async fn reloads_amid_work_lose_and_repeat_nothing() {
     const ROUNDS: usize = 15;
     let sim = quiet_instance().await;

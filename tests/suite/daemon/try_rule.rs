@@ -57,7 +57,7 @@ fn shown(done: &Output, varies: &[(&str, &str)]) -> String {
     varies.iter().for_each(|(from, to)| all = all.replace(from, to));
     let line = |line: &str| {
         // How the system is, which a command is told.
-        let passed = ["PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR"];
+        let passed = ["PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR", "CREDENTIALS_DIRECTORY"];
         match line.trim().split_once(['=', ':']) {
             Some((name, _)) if passed.contains(&name) => None,
             Some(("webhook-timestamp", _)) => Some("  webhook-timestamp: NOW".to_owned()),

@@ -123,7 +123,7 @@ async fn the_environment_holds_the_event_and_nothing_of_the_daemons_own() {
         })
         .collect();
     let names: BTreeSet<_> = shown.iter().map(|line| line.split_once('=').unwrap().0).collect();
-    let system = ["PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR"];
+    let system = ["PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR", "CREDENTIALS_DIRECTORY"];
     let ours: Vec<_> = names
         .iter()
         .filter(|name| !system.contains(name))
