@@ -4,6 +4,7 @@
 mod set_back;
 mod stuck;
 mod types;
+mod unread;
 pub(crate) mod watcher;
 
 use std::time::Duration;

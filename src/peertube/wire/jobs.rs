@@ -6,6 +6,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 use super::scalar::{self, Scalar};
 use super::{Listed, Page};
@@ -27,7 +28,7 @@ pub(in crate::peertube) fn jobs(body: &[u8], date: Timestamp, states: Option<&st
     let mut rows: Vec<JobRow> = page.rows.into_iter().map(JobRow::from).collect();
     let mut unread = Vec::new();
     for row in page.unread {
-        match serde_json::from_str::<Remains>(&row.text).unwrap_or_default().into_row() {
+        match serde_json::from_str::<Remains<'_>>(&row.text).unwrap_or_default().into_row() {
             Ok(row) => rows.push(row),
             Err(job_type) => unread.push(UnreadJob { job_type }),
         }
@@ -38,7 +39,7 @@ pub(in crate::peertube) fn jobs(body: &[u8], date: Timestamp, states: Option<&st
 /// What can be read of a row that is not as it should be: who it is, at best.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Remains {
+struct Remains<'a> {
     id: Scalar,
     #[serde(rename = "type")]
     job_type: Scalar,
@@ -46,10 +47,12 @@ struct Remains {
     processed_on: Scalar,
     finished_on: Scalar,
     error: ErrorText,
+    #[serde(borrow)]
+    parent: Option<&'a RawValue>,
     data: Data,
 }
 
-impl Remains {
+impl Remains<'_> {
     /// Its type, if who it is can't be read.
     fn into_row(self) -> Result<JobRow, Option<JobType>> {
         let job_type = match self.job_type {
@@ -66,7 +69,7 @@ impl Remains {
             processed_at: self.processed_on.as_time(),
             finished_at: self.finished_on.as_time(),
             error: self.error.0,
-            parent: None,
+            parent: self.parent.and_then(|text| serde_json::from_str::<Parent>(text.get()).ok()?.id.into_text()),
             payload: self.data.0,
         })
     }
@@ -263,7 +266,30 @@ impl<'de> Visitor<'de> for DataVisitor {
 
 #[cfg(test)]
 mod tests {
-    use super::without_middle;
+    use super::*;
+
+    #[test]
+    fn a_row_with_an_odd_part_counts_by_the_rest_of_it_and_is_told() {
+        let row = |odd: &str| {
+            let times = r#""createdAt": 1000, "processedOn": 2000, "finishedOn": 3000"#;
+            let row = format!(r#"{{"id": "7", "type": "email", {times}, "parent": {{"id": "6"}}}}"#);
+            let mut row: serde_json::Value = serde_json::from_str(&row).unwrap();
+            row[odd] = serde_json::json!({ "odd": true });
+            let body = serde_json::json!({ "total": 1, "data": [row] }).to_string();
+            let mut listed = jobs(body.as_bytes(), Timestamp::UNIX_EPOCH, None).unwrap();
+            assert_eq!(listed.passed_over.map(|passed_over| passed_over.rows), Some(1), "{odd}");
+            listed.page.rows.pop()
+        };
+        let at = |second| Timestamp::from_second(second).ok();
+        let ended = row("finishedOn").unwrap();
+        assert_eq!((ended.processed_at, ended.finished_at, ended.parent.as_deref()), (at(2), None, Some("6")));
+        let begun = row("processedOn").unwrap();
+        assert_eq!((begun.processed_at, begun.finished_at, begun.parent.as_deref()), (None, at(3), Some("6")));
+        assert_eq!(row("state").unwrap().finished_at, at(3));
+        for who in ["id", "type", "createdAt"] {
+            assert_eq!(row(who), None, "{who}");
+        }
+    }
 
     #[test]
     fn a_long_error_keeps_its_ends() {

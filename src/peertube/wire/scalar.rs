@@ -72,9 +72,9 @@ pub(super) fn time<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::E
 /// ISO 8601, or milliseconds since 1970, or null. Anything else is an error: a
 /// time that can't be read must not look like one that isn't there.
 pub(super) fn maybe_time<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
-    match Scalar::deserialize(from)? {
-        Scalar::Nothing => Ok(None),
-        scalar => scalar.as_time().map(Some).ok_or_else(|| de::Error::custom("unreadable time")),
+    match Option::<Scalar>::deserialize(from)? {
+        None => Ok(None),
+        Some(scalar) => scalar.as_time().map(Some).ok_or_else(|| de::Error::custom("unreadable time")),
     }
 }
 

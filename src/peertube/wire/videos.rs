@@ -56,15 +56,17 @@ struct Named {
     name: Scalar,
 }
 
+/// A state or a privacy. Without its number it can't be read, which must not look like
+/// one that isn't told: what a public list shows without a state is published.
 #[derive(Deserialize)]
 struct Labelled {
-    id: Option<u64>,
+    id: u64,
 }
 
 impl From<Video> for VideoRow {
     fn from(video: Video) -> Self {
         let name = |named: Option<Named>| named.and_then(|named| named.name.into_text());
-        let id = |labelled: Option<Labelled>| labelled.and_then(|labelled| labelled.id);
+        let id = |labelled: Option<Labelled>| labelled.map(|labelled| labelled.id);
         Self {
             uuid: video.uuid,
             name: video.name.into_text().unwrap_or_default(),
@@ -81,6 +83,29 @@ impl From<Video> for VideoRow {
             is_live: video.is_live,
             is_local: video.is_local,
             nsfw: video.nsfw,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_read_is_not_taken_for_what_is_not_told() {
+        let page = |more: &str| {
+            let row = format!(r#"{{"uuid": "a", "createdAt": "2026-11-24T06:00:00.000Z"{more}}}"#);
+            let body = format!(r#"{{"total": 1, "data": [{row}]}}"#);
+            videos(body.as_bytes(), Timestamp::UNIX_EPOCH, true).unwrap().page
+        };
+        let bare = page("").rows.remove(0);
+        assert_eq!((bare.state, bare.privacy, bare.published_at), (None, None, None));
+        assert_eq!(page(r#", "state": null, "privacy": null, "publishedAt": null"#).rows, [bare]);
+        for odd in ["state", "privacy", "publishedAt"] {
+            for value in [r#"{"odd": true}"#, "[]", "true"] {
+                let page = page(&format!(r#", "{odd}": {value}"#));
+                assert_eq!((page.rows.len(), page.unread), (0, 1), "{odd}: {value}");
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use peertube_sim::jobs::{Ended, Jobs, ListError, ListQuery, Outcome as Truth};
 use tubewarden::core::event::EventKind;
 use tubewarden::core::glob::Globs;
-use tubewarden::core::job::{JobKey, JobRow, JobType, JobsPage, JobsQuery, JobsReply, Order, Payload};
+use tubewarden::core::job::{JobKey, JobRow, JobType, JobsPage, JobsQuery, JobsReply, Order, Payload, UnreadJob};
 use tubewarden::core::job_sync::{Ask, Memory, Policy, StuckActive, sync};
 use tubewarden::core::job_told::Told;
 
@@ -24,6 +24,15 @@ pub(crate) struct Model<'a> {
     pub(crate) questions: u64,
     pub(crate) rows: u64,
     pub(crate) asked: Option<&'a mut BTreeMap<String, (u64, u64)>>,
+    pub(crate) odd: Option<&'a Odd>,
+}
+
+/// A job whose row can't be read.
+#[derive(Debug, Clone)]
+pub(crate) struct Odd {
+    pub(crate) job: JobKey,
+    /// But for its type.
+    pub(crate) shows_type: bool,
 }
 
 #[derive(Debug)]
@@ -66,9 +75,12 @@ impl Ask for Model<'_> {
             parent: row.parent,
             payload: Payload { video_uuid: row.data["videoUUID"].as_str().map(str::to_owned), ..Payload::default() },
         });
+        let (odd, rows): (Vec<_>, Vec<_>) = rows.partition(|row| self.odd.is_some_and(|odd| odd.job == row.key));
+        let shown = |row: JobRow| self.odd.filter(|odd| odd.shows_type).map(|_| row.key.job_type);
+        let unread = odd.into_iter().map(|row| UnreadJob { job_type: shown(row) }).collect();
         // The Date header is in whole seconds.
         let date = Timestamp::from_second(self.jobs.now().as_second()).unwrap();
-        Ok(JobsReply::Page(JobsPage { total: listing.total, rows: rows.collect(), unread: Vec::new(), date }))
+        Ok(JobsReply::Page(JobsPage { total: listing.total, rows, unread, date }))
     }
 }
 
@@ -92,6 +104,7 @@ pub(crate) struct Watcher {
     pub(crate) questions: u64,
     pub(crate) rows: u64,
     pub(crate) asked: BTreeMap<String, (u64, u64)>,
+    pub(crate) odd: Option<Odd>,
     /// When each poll that succeeded began and ended.
     pub(crate) spans: Vec<(Timestamp, Timestamp)>,
 }
@@ -131,6 +144,7 @@ impl Default for Watcher {
             questions: 0,
             rows: 0,
             asked: BTreeMap::new(),
+            odd: None,
             spans: Vec::new(),
         }
     }
@@ -140,7 +154,8 @@ impl Watcher {
     /// One poll; with `patience`, one that the instance may not answer to the end.
     pub(crate) fn poll(&mut self, jobs: &mut Jobs, pause: Duration, patience: Option<u64>) -> bool {
         let start = jobs.now();
-        let mut model = Model { jobs, pause, patience, questions: 0, rows: 0, asked: Some(&mut self.asked) };
+        let (asked, odd) = (Some(&mut self.asked), self.odd.as_ref());
+        let mut model = Model { jobs, pause, patience, questions: 0, rows: 0, asked, odd };
         let outcome = now(sync(&mut model, &self.memory, &self.settled, &self.policy));
         let (questions, rows) = (model.questions, model.rows);
         let Ok(outcome) = outcome else { return false };

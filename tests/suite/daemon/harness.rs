@@ -8,11 +8,13 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
+use tracing::Dispatch;
+use tracing::subscriber::NoSubscriber;
 
 use tubewarden::config::{Config, Secrets};
 use tubewarden::core::event::{Event, EventKind};
@@ -28,7 +30,9 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Polls that run at the start and then by hand alone.
 pub(super) fn by_hand() -> String {
-    every("10h")
+    // The clock wakes each poll of an interval at the same seconds of the day, which may lie
+    // in the middle of a test.
+    polls("{ cron = '0 0 0 29 2 *' }")
 }
 
 /// Polls as often as they may be.
@@ -38,7 +42,11 @@ pub(super) fn each_second() -> String {
 
 /// Polls of each kind at the same interval.
 pub(super) fn every(interval: &str) -> String {
-    PollKind::ALL.iter().fold("[poll]\n".to_owned(), |all, kind| format!("{all}{kind} = \"{interval}\"\n"))
+    polls(&format!("\"{interval}\""))
+}
+
+fn polls(when: &str) -> String {
+    PollKind::ALL.iter().fold("[poll]\n".to_owned(), |all, kind| format!("{all}{kind} = {when}\n"))
 }
 
 /// Waits until something is to be seen.
@@ -268,6 +276,10 @@ impl Drop for Program {
     }
 }
 
+/// As long as there is one subscriber only, the thread that comes to a line first is asked
+/// whether it is wanted: one that has none would silence the line for all others.
+static NOBODY: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::new()));
+
 /// All that is logged on this thread.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
@@ -286,6 +298,7 @@ impl Log {
     /// Begins to write down what this thread logs, until the guard is dropped. A test on
     /// a runtime of one thread has all of its daemon there.
     pub(crate) fn of_this_thread() -> (Self, tracing::subscriber::DefaultGuard) {
+        LazyLock::force(&NOBODY);
         let log = Self::default();
         let writer = log.clone();
         let subscriber = tracing_subscriber::fmt()
@@ -350,14 +363,21 @@ impl Watch {
     /// Wakes polls of several instances and waits until all of them have ended.
     pub(super) async fn poll_each(&self, instances: &[&str], kinds: &[PollKind]) {
         let polls = || instances.iter().flat_map(|instance| kinds.iter().map(move |kind| (*instance, *kind)));
-        let before = self.scrape().await;
+        let before = self.ended_polls().await;
         polls().for_each(|(instance, kind)| self.wake(instance, kind));
         eventually("the polls end", async || {
-            let now = self.scrape().await;
+            let now = self.ended_polls().await;
             let has_ended = |(instance, kind)| now.polls(instance, kind) > before.polls(instance, kind);
             polls().all(has_ended).then_some(())
         })
         .await;
+    }
+
+    /// How many polls have ended. Whoever waits looks often, so nothing else is read.
+    async fn ended_polls(&self) -> Scrape {
+        let text = self.scraper.text().await;
+        let of_polls = text.split_inclusive('\n').filter(|line| line.contains("tubewarden_polls_total"));
+        Scrape(Exposition::parse(&of_polls.collect::<String>()).unwrap())
     }
 
     /// The state, to look at what is owed.
