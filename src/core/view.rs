@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::histogram::Histogram;
 use super::job::{JobType, Pending};
+use super::job_sync::Policy;
 use super::moderation::Waiting;
 use super::runner::RunnerJobState;
 
@@ -36,9 +37,31 @@ pub struct JobTypeView {
     pub oldest_waiting: Option<Timestamp>,
     /// Start of the oldest that runs.
     pub oldest_active: Option<Timestamp>,
+    /// Whether it is followed, so that how long its jobs take is measured.
+    pub is_followed: bool,
     /// Completed jobs of followed types: due → processed, processed → finished.
     pub wait: Histogram,
     pub run: Histogram,
+}
+
+impl JobsView {
+    pub fn followed_by(mut self, policy: &Policy) -> Self {
+        follow(&mut self.types, policy);
+        self
+    }
+}
+
+impl RunnersView {
+    pub fn followed_by(mut self, policy: &Policy) -> Self {
+        follow(&mut self.types, policy);
+        self
+    }
+}
+
+fn follow(types: &mut BTreeMap<JobType, JobTypeView>, policy: &Policy) {
+    for (job_type, view) in types {
+        view.is_followed = policy.follows(job_type);
+    }
 }
 
 /// The remote runners of one instance and their jobs.

@@ -85,6 +85,9 @@ pub(super) fn history<'a>(
     let count = |family: &Family<1>, pick: fn(&JobTypeView) -> u64| {
         family.samples(instance, rows.iter().map(|(label, row)| ([label.as_str()], sum(row, pick))))
     };
+    // Of what is not followed nothing will ever be measured: that would be most of a scrape.
+    let is_timed = |of: &&JobTypeView| of.is_followed || of.wait.total() + of.run.total() > 0;
+    let timed = || rows.iter().filter(|(_, row)| row.iter().any(is_timed)).map(|(label, row)| (label.as_str(), row));
     vec![
         count(&COMPLETED, |of| of.completed),
         count(&UNACCOUNTED, |of| of.unaccounted),
@@ -100,12 +103,9 @@ pub(super) fn history<'a>(
         ),
         WAIT.distributions(
             instance,
-            rows.iter().map(|(label, row)| ([label.as_str()], distribution(row, WAIT_BOUNDS, |of| &of.wait))),
+            timed().map(|(label, row)| ([label], distribution(row, WAIT_BOUNDS, |of| &of.wait))),
         ),
-        RUN.distributions(
-            instance,
-            rows.iter().map(|(label, row)| ([label.as_str()], distribution(row, RUN_BOUNDS, |of| &of.run))),
-        ),
+        RUN.distributions(instance, timed().map(|(label, row)| ([label], distribution(row, RUN_BOUNDS, |of| &of.run)))),
     ]
 }
 

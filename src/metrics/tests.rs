@@ -186,6 +186,23 @@ fn runners<const N: usize>(job_type: &str, view: JobTypeView, names: [&str; N]) 
 }
 
 #[test]
+fn how_long_jobs_take_is_shown_of_types_that_are_followed_or_were() {
+    let metrics = metrics();
+    let main = metrics.instance("main", &POLLS).unwrap();
+    let followed = JobTypeView { is_followed: true, ..JobTypeView::default() };
+    main.jobs(jobs([("email", followed), ("activitypub-follow", JobTypeView::default()), ("video-import", busy())]));
+    let shown = |job_type: &str, metric: &str| {
+        let series = format!("peertube_{metric}_count{{job_type=\"{job_type}\",peertube_instance=\"main\"}}");
+        value(&metrics, &series)
+    };
+    for metric in ["job_wait_seconds", "job_run_seconds"] {
+        assert_eq!(shown("email", metric), Some(0.0), "before the first of them");
+        assert_eq!(shown("activitypub-follow", metric), None);
+    }
+    assert_eq!(shown("video-import", "job_run_seconds"), Some(1.0));
+}
+
+#[test]
 fn a_type_that_runners_share_with_the_instance_is_one_series() {
     let metrics = metrics();
     let main = metrics.instance("main", &POLLS).unwrap();

@@ -65,7 +65,7 @@ impl Instance {
         state.settled.extend(outcome.settled);
         state.memory = outcome.memory;
         self.works().own = state.memory.work();
-        self.metrics.jobs(Arc::new(state.memory.view()));
+        self.metrics.jobs(Arc::new(state.memory.view().followed_by(&self.policy)));
         Ok(())
     }
 

@@ -58,7 +58,7 @@ impl Instance {
         match part {
             PollKind::Jobs => {
                 let memory = job_sync::Memory::from_documents(documents).map_err(|e| unreadable("jobs", e))?;
-                self.metrics.jobs(Arc::new(memory.view()));
+                self.metrics.jobs(Arc::new(memory.view().followed_by(&self.policy)));
                 self.jobs.lock().await.memory = memory;
             }
             PollKind::Videos => {
@@ -72,7 +72,7 @@ impl Instance {
             }
             PollKind::Runners => {
                 let memory = runner_sync::Memory::from_documents(documents).map_err(|e| unreadable("runners", e))?;
-                self.metrics.runners(Arc::new(memory.view()));
+                self.metrics.runners(Arc::new(memory.view().followed_by(&self.policy)));
                 self.runners.lock().await.memory = memory;
             }
             // Of these nothing is remembered that is not made anew.

@@ -63,7 +63,7 @@ impl Instance {
         state.memory = outcome.memory;
         let mut works = self.works();
         (works.at_runners, works.has_no_runners) = (state.memory.work(), false);
-        self.metrics.runners(Arc::new(state.memory.view()));
+        self.metrics.runners(Arc::new(state.memory.view().followed_by(&self.policy)));
         Ok(())
     }
 }

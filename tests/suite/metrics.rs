@@ -57,10 +57,11 @@ fn jobs() -> JobsView {
         pending: BTreeMap::from([(Pending::Delayed, 0), (Pending::Waiting, 4), (Pending::Active, 2)]),
         oldest_waiting: Some(at(1_793_999_000_125)),
         oldest_active: Some(at(1_793_999_900_000)),
+        is_followed: true,
         wait: observed(WAIT_BOUNDS, &[0.2, 17.786, 400_000.0]),
         run: observed(RUN_BOUNDS, &[0.287, 1.0, 3_700.5]),
     };
-    let email = JobTypeView { completed: 5, ..JobTypeView::default() };
+    let email = JobTypeView { completed: 5, is_followed: true, ..JobTypeView::default() };
     let types = [("video-transcoding", transcoding), ("email", email)];
     JobsView {
         listed_completed: 22,
@@ -241,6 +242,7 @@ fn any_type() -> impl Strategy<Value = JobTypeView> {
             pending,
             oldest_waiting: waiting,
             oldest_active: active,
+            is_followed: completed % 2 == 0,
             wait: observed(WAIT_BOUNDS, &seconds),
             run: observed(RUN_BOUNDS, &seconds),
         }

@@ -299,6 +299,7 @@ impl TypeMemory {
             oldest_active: self.oldest_active,
             wait: self.wait.clone(),
             run: self.run.clone(),
+            ..JobTypeView::default()
         }
     }
 }
