@@ -17,7 +17,7 @@ mod options;
 mod pace;
 mod target;
 mod transport;
-mod wire;
+pub mod wire;
 
 pub(crate) use answer::{http_date, retry_after};
 pub use client::{Client, SignIn};

@@ -47,7 +47,7 @@ pub struct JobKey {
 }
 
 /// The highest whole number that JavaScript, and so a queue, can count to.
-const HIGHEST_NUMBER: u64 = (1 << 53) - 1;
+pub(crate) const HIGHEST_NUMBER: u64 = (1 << 53) - 1;
 
 impl JobKey {
     /// The id as a number, where the queue counts its jobs.

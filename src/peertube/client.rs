@@ -168,10 +168,7 @@ impl Client {
 
     /// A video by its uuid. It is gone only if PeerTube itself says so.
     pub async fn video(&self, uuid: &str) -> Result<Sought, Error> {
-        // It becomes a part of an address, and comes from strangers.
-        let is_id =
-            !uuid.is_empty() && uuid.len() <= 64 && uuid.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-        if !is_id {
+        if !wire::is_video_id(uuid) {
             return Err(self.0.transport.error(Endpoint::Video, Cause::BadUuid));
         }
         let path = ["videos", uuid];

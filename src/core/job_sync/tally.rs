@@ -221,7 +221,11 @@ impl<A: Ask + Send> Poll<'_, A> {
         if !first {
             let young: BTreeMap<u64, Timestamp> =
                 numbers.into_iter().filter(|(_, at)| !emptied || last_poll.is_none_or(|last| *at >= last)).collect();
-            note_holes(known, &young);
+            let passed = note_holes(known, &young);
+            if passed > 0 {
+                known.unaccounted += passed;
+                told.push(Told::unaccounted(name, now, passed, "passed unseen"));
+            }
         }
         for number in lost {
             // When it was created is not known: the number has to do.
@@ -231,16 +235,23 @@ impl<A: Ask + Send> Poll<'_, A> {
     }
 }
 
-/// Numbers above the highest that were passed over by those seen now.
-fn note_holes(known: &mut TypeMemory, numbers: &BTreeMap<u64, Timestamp>) {
-    let Some((mut highest, mut after)) = known.highest else { return };
+/// Numbers above the highest that were passed over by those seen now. So many of them are
+/// remembered and no more; gives how many older ones are given up for that.
+fn note_holes(known: &mut TypeMemory, numbers: &BTreeMap<u64, Timestamp>) -> u64 {
+    let Some((mut highest, mut after)) = known.highest else { return 0 };
+    let last = numbers.keys().next_back().copied().unwrap_or_default();
     for (number, at) in numbers.range(highest + 1..) {
-        let from = (highest + 1).max(number.saturating_sub(MOST_HOLES));
+        let from = (highest + 1).max(last.saturating_sub(MOST_HOLES));
         for hole in from..*number {
             known.holes.insert(hole, Hole { after, before: *at, absent: 0 });
         }
         (highest, after) = (*number, *at);
     }
+    let mut given_up = 0;
+    while known.holes.len() as u64 > MOST_HOLES && known.holes.pop_first().is_some() {
+        given_up += 1;
+    }
+    given_up
 }
 
 impl Tally {
@@ -254,5 +265,24 @@ impl Tally {
     fn begin_again(&mut self) {
         self.offset = i64::try_from(self.ended + self.vanished).map_or(i64::MIN, |gone| -gone);
         self.doubt = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_holes_are_remembered_and_the_oldest_given_up() {
+        let at = Timestamp::UNIX_EPOCH;
+        let mut known = TypeMemory { highest: Some((0, at)), ..TypeMemory::default() };
+        // Numbers that lie apart as no server's do: each pair alone has more holes than that.
+        let far_apart: BTreeMap<u64, Timestamp> = (1..100).map(|turn| (turn << 40, at)).collect();
+        assert_eq!(note_holes(&mut known, &far_apart), 0);
+        assert_eq!(known.holes.len() as u64, MOST_HOLES);
+        known.highest = Some((99 << 40, at));
+        assert_eq!(note_holes(&mut known, &BTreeMap::from([((99 << 40) + 6, at)])), 5);
+        assert_eq!(known.holes.len() as u64, MOST_HOLES);
+        assert_eq!(known.holes.keys().next_back(), Some(&((99 << 40) + 5)));
     }
 }

@@ -18,7 +18,7 @@ const LONGEST_ERROR: usize = 64 << 10;
 
 /// `states` are those that were asked for by `?states=`: a server that does not know
 /// that gives jobs of every state.
-pub(in crate::peertube) fn jobs(body: &[u8], date: Timestamp, states: Option<&str>) -> Result<Listed<JobsPage>, Cause> {
+pub fn jobs(body: &[u8], date: Timestamp, states: Option<&str>) -> Result<Listed<JobsPage>, Cause> {
     let page: Page<Job> = Page::read(body)?;
     let (total, passed_over) = (page.total()?, page.passed_over());
     let is_asked = |job: &Job| states.is_none_or(|states| states.split(',').any(|state| state == job.state));
@@ -80,7 +80,7 @@ impl Remains<'_> {
 struct Job {
     #[serde(deserialize_with = "scalar::id")]
     id: String,
-    #[serde(rename = "type")]
+    #[serde(rename = "type", deserialize_with = "scalar::job_type")]
     job_type: JobType,
     #[serde(default)]
     state: String,

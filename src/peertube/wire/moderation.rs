@@ -11,7 +11,7 @@ use crate::peertube::error::Cause;
 /// PeerTube's number of the state, for both kinds.
 const PENDING: u64 = 1;
 
-pub(in crate::peertube) fn moderation(body: &[u8]) -> Result<Listed<Page>, Cause> {
+pub fn moderation(body: &[u8]) -> Result<Listed<Page>, Cause> {
     let page: super::Page<Case> = super::Page::read(body)?;
     let (total, unread, passed_over) = (page.total()?, page.unread(), page.passed_over());
     Ok(Listed { page: Page { total, rows: page.rows.into_iter().map(Row::from).collect(), unread }, passed_over })

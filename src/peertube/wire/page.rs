@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::{missing, shape};
+use crate::core::job::HIGHEST_NUMBER;
 use crate::peertube::error::Cause;
 
 /// So many rows of which none can be read are no rows of PeerTube's.
@@ -31,14 +32,14 @@ pub(super) struct Unread {
 
 /// What a question for a list brings, and what was passed over in it.
 #[derive(Debug)]
-pub(in crate::peertube) struct Listed<T> {
+pub struct Listed<T> {
     pub page: T,
     pub passed_over: Option<PassedOver>,
 }
 
 /// Rows that could not be read as they should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::peertube) struct PassedOver {
+pub struct PassedOver {
     pub rows: u64,
     /// Why, of the first of them; never what stands there.
     pub reason: String,
@@ -56,6 +57,9 @@ impl<T: DeserializeOwned> Page<T> {
         // Bytes that are no text spoil the field that they stand in and no more.
         let body = String::from_utf8_lossy(body);
         let raw: Raw<'_> = serde_json::from_str(&body).map_err(|error| shape(&error))?;
+        if raw.total.is_some_and(|total| total > HIGHEST_NUMBER) {
+            return Err(Cause::Shape { reason: "a total that no list can have".to_owned(), cut: false });
+        }
         let mut page = Self { total: raw.total, rows: Vec::with_capacity(raw.data.len()), unread: Vec::new() };
         for row in raw.data {
             match read_row(row.get()) {
@@ -159,6 +163,14 @@ mod tests {
         assert!(matches!(cut, Err(Cause::Shape { cut: true, .. })), "{cut:?}");
         let deep = format!(r#"{{"total": 2, "data": [1, {}{}]}}"#, "[".repeat(10_000), "]".repeat(10_000));
         assert_eq!(Page::<u8>::read(deep.as_bytes()).unwrap().unread(), 1);
+    }
+
+    #[test]
+    fn a_total_that_nobody_can_count_to_is_no_total() {
+        let read = |total: u64| Page::<u8>::read(format!(r#"{{"total": {total}, "data": [1]}}"#).as_bytes());
+        assert_eq!(read(HIGHEST_NUMBER).unwrap().total().unwrap(), HIGHEST_NUMBER);
+        let more = read(HIGHEST_NUMBER + 1);
+        assert!(matches!(more, Err(Cause::Shape { cut: false, .. })), "{more:?}");
     }
 
     #[test]

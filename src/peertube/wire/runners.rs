@@ -11,14 +11,14 @@ use crate::core::job::{JobType, Payload};
 use crate::core::runner::{RunnerJobRow, RunnerJobState, RunnerJobsPage, RunnerRow, RunnersPage};
 use crate::peertube::error::Cause;
 
-pub(in crate::peertube) fn runner_jobs(body: &[u8], date: Timestamp) -> Result<Listed<RunnerJobsPage>, Cause> {
+pub fn runner_jobs(body: &[u8], date: Timestamp) -> Result<Listed<RunnerJobsPage>, Cause> {
     let page: Page<RunnerJob> = Page::read(body)?;
     let (total, unread, passed_over) = (page.total()?, page.unread(), page.passed_over());
     let rows = page.rows.into_iter().map(RunnerJobRow::from).collect();
     Ok(Listed { page: RunnerJobsPage { total, rows, unread, date }, passed_over })
 }
 
-pub(in crate::peertube) fn runners(body: &[u8]) -> Result<Listed<RunnersPage>, Cause> {
+pub fn runners(body: &[u8]) -> Result<Listed<RunnersPage>, Cause> {
     let page: Page<Runner> = Page::read(body)?;
     let (total, unread, passed_over) = (page.total()?, page.unread(), page.passed_over());
     let rows = page.rows.into_iter().map(|row| RunnerRow { name: row.name, last_contact: row.last_contact });
@@ -39,7 +39,7 @@ struct Runner {
 struct RunnerJob {
     #[serde(deserialize_with = "scalar::id")]
     uuid: String,
-    #[serde(rename = "type")]
+    #[serde(rename = "type", deserialize_with = "scalar::job_type")]
     job_type: JobType,
     state: State,
     #[serde(default)]

@@ -6,6 +6,8 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use crate::core::job::JobType;
+
 /// Longer text is cut: no id, name or address of PeerTube's is.
 const LONGEST: usize = 4096;
 
@@ -58,6 +60,19 @@ impl Scalar {
             _ => None,
         }
     }
+}
+
+/// What has to be text.
+pub(super) fn text<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    match Scalar::deserialize(from)? {
+        Scalar::Text(text) => Ok(text),
+        _ => Err(de::Error::custom("no text")),
+    }
+}
+
+/// A type of jobs.
+pub(super) fn job_type<'de, D: Deserializer<'de>>(from: D) -> Result<JobType, D::Error> {
+    text(from).map(JobType)
 }
 
 /// An id: text today, a number on old servers.

@@ -18,7 +18,7 @@ const LONGEST_NAME: usize = 220;
 const LONGEST_VERSION: usize = 64;
 
 /// Those that are installed.
-pub(in crate::peertube) fn plugins(body: &[u8]) -> Result<Listed<Vec<Plugin>>, Cause> {
+pub fn plugins(body: &[u8]) -> Result<Listed<Vec<Plugin>>, Cause> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Row {
@@ -49,7 +49,7 @@ pub(in crate::peertube) fn plugins(body: &[u8]) -> Result<Listed<Vec<Plugin>>, C
 
 /// The versions of PeerTube that the account was told of. Of all else that it was told
 /// nothing is decoded.
-pub(in crate::peertube) fn new_versions(body: &[u8]) -> Result<Listed<Vec<String>>, Cause> {
+pub fn new_versions(body: &[u8]) -> Result<Listed<Vec<String>>, Cause> {
     #[derive(Deserialize)]
     struct Row {
         peertube: Option<News>,
@@ -57,15 +57,19 @@ pub(in crate::peertube) fn new_versions(body: &[u8]) -> Result<Listed<Vec<String
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct News {
-        latest_version: Option<String>,
+        #[serde(default)]
+        latest_version: Scalar,
     }
 
     let page: Page<Row> = Page::read(body)?;
     let passed_over = page.passed_over();
-    Ok(Listed { page: page.rows.into_iter().filter_map(|row| row.peertube?.latest_version).collect(), passed_over })
+    Ok(Listed {
+        page: page.rows.into_iter().filter_map(|row| row.peertube?.latest_version.into_text()).collect(),
+        passed_over,
+    })
 }
 
-pub(in crate::peertube) fn stats(body: &[u8]) -> Result<Stats, Cause> {
+pub fn stats(body: &[u8]) -> Result<Stats, Cause> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Kept {

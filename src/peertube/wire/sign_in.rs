@@ -9,11 +9,11 @@ use super::scalar::Scalar;
 use crate::peertube::error::{Cause, Told};
 
 /// What identifies the web client, which we sign in as.
-#[derive(Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(from = "RawClient")]
-pub(in crate::peertube) struct OauthClient {
-    pub(in crate::peertube) id: SecretString,
-    pub(in crate::peertube) secret: SecretString,
+pub struct OauthClient {
+    pub id: SecretString,
+    pub secret: SecretString,
 }
 
 #[derive(Deserialize)]
@@ -29,13 +29,13 @@ impl From<RawClient> for OauthClient {
 }
 
 /// A new pair of tokens; lives in seconds.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(from = "RawGranted")]
-pub(in crate::peertube) struct Granted {
-    pub(in crate::peertube) access_token: SecretString,
-    pub(in crate::peertube) refresh_token: SecretString,
-    pub(in crate::peertube) access_lives: i64,
-    pub(in crate::peertube) refresh_lives: Option<i64>,
+pub struct Granted {
+    pub access_token: SecretString,
+    pub refresh_token: SecretString,
+    pub access_lives: i64,
+    pub refresh_lives: Option<i64>,
 }
 
 #[derive(Deserialize)]
@@ -59,7 +59,7 @@ impl From<RawGranted> for Granted {
 
 /// What an error's body of JSON tells: its code, and nothing else, for it is
 /// shown. Codes are words, so what has a digit (as any token has) is none.
-pub(in crate::peertube) fn problem(body: &[u8]) -> Result<Told, Cause> {
+pub fn problem(body: &[u8]) -> Result<Told, Cause> {
     #[derive(Deserialize)]
     struct Problem {
         #[serde(default)]

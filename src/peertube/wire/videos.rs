@@ -1,7 +1,8 @@
 //! Videos as PeerTube lists them and as their own address shows them.
 
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
 use super::scalar::{self, Scalar};
 use super::{Listed, Page, decode, missing};
@@ -9,7 +10,7 @@ use crate::core::video::{Privacy, VideoRow, VideoState, VideosPage};
 use crate::peertube::error::Cause;
 
 /// `counted` tells whether the question asked for the total, so that it must be there.
-pub(in crate::peertube) fn videos(body: &[u8], date: Timestamp, counted: bool) -> Result<Listed<VideosPage>, Cause> {
+pub fn videos(body: &[u8], date: Timestamp, counted: bool) -> Result<Listed<VideosPage>, Cause> {
     let page: Page<Video> = Page::read(body)?;
     let total = page.maybe_total().filter(|_| counted);
     if counted && total.is_none() {
@@ -20,13 +21,25 @@ pub(in crate::peertube) fn videos(body: &[u8], date: Timestamp, counted: bool) -
     Ok(Listed { page: VideosPage { total, rows, unread, date }, passed_over })
 }
 
-pub(in crate::peertube) fn video(body: &[u8]) -> Result<VideoRow, Cause> {
+/// Whether a video can have it for its uuid. It comes from strangers and becomes a part
+/// of an address.
+pub fn is_video_id(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+}
+
+pub fn video(body: &[u8]) -> Result<VideoRow, Cause> {
     decode::<Video>(body).map(VideoRow::from)
+}
+
+/// A video that can't be asked for at its own address would end every poll that has to.
+fn uuid<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    scalar::text(from).and_then(|text| if is_video_id(&text) { Ok(text) } else { Err(D::Error::custom("no uuid")) })
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Video {
+    #[serde(deserialize_with = "uuid")]
     uuid: String,
     #[serde(default)]
     name: Scalar,
@@ -107,5 +120,16 @@ mod tests {
                 assert_eq!((page.rows.len(), page.unread), (0, 1), "{odd}: {value}");
             }
         }
+    }
+
+    #[test]
+    fn a_video_that_can_t_be_asked_for_is_passed_over_and_hides_no_other() {
+        let rows = ["a09a616c-5d3c-4b53-8f3b-6d0c7f4f2a11", "", "../users/me", "a b", &"a".repeat(65)]
+            .map(|uuid| format!(r#"{{"uuid": {}, "createdAt": "2026-11-24T02:51:53.854Z"}}"#, serde_json::json!(uuid)));
+        let body = format!(r#"{{"total": 5, "data": [{}]}}"#, rows.join(","));
+        let listed = videos(body.as_bytes(), Timestamp::UNIX_EPOCH, true).unwrap();
+        assert_eq!((listed.page.rows.len(), listed.page.unread), (1, 4));
+        assert!(is_video_id(&listed.page.rows[0].uuid));
+        assert!(matches!(video(rows[2].as_bytes()), Err(Cause::Shape { cut: false, .. })));
     }
 }
