@@ -135,7 +135,8 @@ impl Jobs {
         timestamp(self.now)
     }
 
-    /// Lets everything up to and including `at` happen. Time never goes back.
+    /// Lets everything up to and including `at` happen. Time never goes back but by
+    /// [`Jobs::set_back`].
     pub fn advance_to(&mut self, at: Timestamp) {
         let at = at.as_millisecond();
         while self.agenda.peek().is_some_and(|next| next.at <= at) {

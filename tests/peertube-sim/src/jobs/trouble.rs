@@ -93,6 +93,21 @@ impl Jobs {
         (self.now < self.down_until).then(|| timestamp(self.down_until))
     }
 
+    /// The server's clock is set back. What runs takes as long as it would have; what was
+    /// to begin at a certain time begins when the clock shows it.
+    pub fn set_back(&mut self, by: Duration) {
+        let by = millis(by);
+        self.now -= by;
+        self.down_until = self.down_until.saturating_sub(by);
+        let shifted = std::mem::take(&mut self.agenda).into_iter().map(|mut next| {
+            if !matches!(next.what, Happening::Due(_)) {
+                next.at -= by;
+            }
+            next
+        });
+        self.agenda = shifted.collect();
+    }
+
     /// Cancels an active job.
     pub fn cancel(&mut self, job_type: &str, id: &str) -> Result<(), CancelError> {
         if self.version != Version::V8_2 {
