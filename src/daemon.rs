@@ -135,6 +135,7 @@ impl Daemon {
         drop(first_done);
         daemon.look_around();
         daemon.act(deeds).await;
+        daemon.fire(config.schedules.iter().filter(|schedule| schedule.enabled).cloned().collect()).await;
         let showing = |acting: &Acting, signals: &Signals| acting.keep_showing(signals.soon.clone());
         let acting = &daemon.acting;
         daemon.crew.start(Unit::Showing, async |signals| vec![Box::pin(showing(acting, signals)) as Task]).await;
@@ -231,8 +232,18 @@ impl Daemon {
 
     async fn act(&mut self, deeds: BTreeMap<String, Ready>) {
         for (name, ready) in deeds {
+            let acting = &self.acting;
+            self.crew
+                .start(Unit::Deed(name), async |signals| acting.deliver(ready, signals).into_iter().collect())
+                .await;
+        }
+    }
+
+    async fn fire(&mut self, schedules: Vec<config::Schedule>) {
+        for schedule in schedules {
             let (acting, clock) = (&self.acting, &self.clock);
-            self.crew.start(Unit::Deed(name), async |signals| acting.start(ready, clock, signals).await).await;
+            let unit = Unit::Timer(schedule.name.clone());
+            self.crew.start(unit, async |signals| vec![acting.fire(schedule, clock, signals).await]).await;
         }
     }
 
@@ -286,7 +297,9 @@ impl Daemon {
                 Err(panic) => Err(anyhow!(panic).context("a task that never should end panicked")),
             };
         };
-        self.stop().await.and(result)
+        // What ended it is told first.
+        let stopped = self.stop().await;
+        result.and(stopped)
     }
 
     /// Polls first: what is under way is finished, or leaves no trace. Then the
@@ -304,7 +317,9 @@ impl Daemon {
         if tokio::time::timeout(GRACE, async { while services.join_next().await.is_some() {} }).await.is_err() {
             self.services.shutdown().await;
         }
-        self.store.close().await.context("close the state")?;
+        if let Err(error) = self.store.close().await {
+            tracing::warn!(error = %anyhow!(error), "the state is left as after a kill, and is put in order by the next start");
+        }
         tracing::info!("stopped");
         Ok(())
     }

@@ -115,20 +115,35 @@ impl Store {
         match self.trouble() {
             None => return Ok(()),
             Some(Fault::Full | Fault::Disk) => {
-                let path = self.path.clone();
-                let has_room = tokio::task::spawn_blocking(move || file::has_room(&path)).await;
-                if !has_room.unwrap_or(false) {
+                if self.try_room().await.is_err() {
                     return Ok(());
                 }
             }
             Some(_) => {}
         }
+        self.write_nothing(doing).await?;
+        self.health.is_well();
+        Ok(())
+    }
+
+    /// Whether the state takes a write now.
+    pub async fn try_write(&self) -> Result<(), StoreError> {
+        let doing = "write to the state";
+        self.try_room().await.map_err(|e| StoreError::file(doing, &self.path, e))?;
+        self.write_nothing(doing).await
+    }
+
+    async fn try_room(&self) -> std::io::Result<()> {
+        let path = self.path.clone();
+        tokio::task::spawn_blocking(move || file::try_room(&path)).await?
+    }
+
+    /// A write that changes nothing.
+    async fn write_nothing(&self, doing: &'static str) -> Result<(), StoreError> {
         let mut transaction = self.begin(doing).await?;
         let write = sqlx::query("UPDATE event_sequence SET last = last").execute(&mut *transaction).await;
         write.map_err(|e| self.sql(doing, e))?;
-        self.finish(doing, transaction).await?;
-        self.health.is_well();
-        Ok(())
+        self.finish(doing, transaction).await
     }
 
     /// What stands between the state and a write, as far as that is known.

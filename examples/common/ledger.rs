@@ -85,6 +85,9 @@ impl Ledger {
 pub(crate) struct Truth {
     /// Those to be told one by one.
     pub(crate) jobs: HashSet<Key>,
+    /// Those that ended within the second of the first look, by the whole seconds of the
+    /// server's clock: they may be told.
+    pub(crate) doubtful: HashSet<Key>,
     /// Where videos are looked at, too.
     pub(crate) videos: Option<HashSet<Video>>,
     /// All jobs, by type.
@@ -107,8 +110,8 @@ impl Truth {
     pub(crate) fn judge(&self, ledger: &Ledger) -> Verdict {
         Verdict {
             ended: self.counted.values().sum(),
-            jobs: Judged::of(&ledger.jobs, &self.jobs),
-            videos: self.videos.as_ref().map(|truth| Judged::of(&ledger.videos, truth)),
+            jobs: Judged::of(&ledger.jobs, &self.jobs, &self.doubtful),
+            videos: self.videos.as_ref().map(|truth| Judged::of(&ledger.videos, truth, &HashSet::new())),
             lost: self.lost,
             unaccounted: ledger.unaccounted,
             first_looks: (ledger.first_looks, self.instances),
@@ -126,10 +129,14 @@ struct Judged {
 }
 
 impl Judged {
-    fn of<K: std::hash::Hash + Eq + fmt::Debug>(told: &HashMap<K, u64>, truth: &HashSet<K>) -> Self {
+    fn of<K: std::hash::Hash + Eq + fmt::Debug>(
+        told: &HashMap<K, u64>,
+        truth: &HashSet<K>,
+        doubtful: &HashSet<K>,
+    ) -> Self {
         let missed: Vec<&K> = truth.iter().filter(|key| !told.contains_key(*key)).collect();
         let twice: Vec<&K> = told.iter().filter(|(_, times)| **times > 1).map(|(key, _)| key).collect();
-        let invented: Vec<&K> = told.keys().filter(|key| !truth.contains(*key)).collect();
+        let invented: Vec<&K> = told.keys().filter(|key| !truth.contains(*key) && !doubtful.contains(*key)).collect();
         let name = |what: &str, keys: &[&K]| -> Vec<String> {
             keys.iter().take(MOST_NAMED).map(|key| format!("{what}: {key:?}")).collect()
         };

@@ -85,7 +85,7 @@ impl Daemon {
         let text = config(Change::All, port, &instances, receiver);
         let path = home.join("config.toml");
         fs::write(&path, text).context("write the configuration")?;
-        let script = "log(\"still alive\");\n";
+        let script = "log.info(\"still alive\");\n";
         fs::write(home.join("alive.rhai"), script).context("write the schedule's script")?;
         let policy = Config::load(&path, Secrets::Read, &|_| None)?.jobs;
         // Nothing here speaks TLS, but the client wants a provider all the same; it may have one.

@@ -118,9 +118,13 @@ impl Fleet {
         for Member { name, sim, looked, .. } in &self.members {
             sim.with(|world| {
                 truth.lost += world.jobs.lost().len() as u64;
-                for job in world.jobs.ended().iter().filter(|job| job.finished_on > *looked) {
+                for job in world.jobs.ended().iter().filter(|job| job.finished_on.as_second() >= looked.as_second()) {
                     let key = (name.clone(), job.job_type.to_owned(), job.id.clone(), job.created_at);
-                    truth.note(key, job.outcome == Outcome::Completed, policy);
+                    if job.finished_on > *looked {
+                        truth.note(key, job.outcome == Outcome::Completed, policy);
+                    } else {
+                        truth.doubtful.insert(key);
+                    }
                 }
                 let published = world
                     .videos

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
 use tracing::Level;
 
 use super::{Failure, load, start_log, warnings};
@@ -12,10 +13,13 @@ use crate::daemon::{Daemon, Loader, Options, Reloader, stop_signal};
 use crate::service::Manager;
 
 pub(super) async fn run(path: &Path) -> Result<(), Failure> {
+    // Signals are caught from the very first, so that none is lost while starting, and
+    // none that asks for a reload ends the process.
+    let signals = Signals { stop: tokio::spawn(stop_signal()), hangups: signal(SignalKind::hangup()) };
     let config = load(path, Secrets::Read)?;
     start_log(&config, &config.log.filter)?;
     warnings(&config).for_each(|warning| tracing::warn!("{warning}"));
-    watch(&config, path).await.map_err(|error| {
+    watch(&config, path, signals).await.map_err(|error| {
         // A filter may hide all of the program's own lines, but this must be told.
         if !tracing::enabled!(Level::ERROR) {
             return Failure::Running(error);
@@ -25,11 +29,14 @@ pub(super) async fn run(path: &Path) -> Result<(), Failure> {
     })
 }
 
-async fn watch(config: &Config, path: &Path) -> anyhow::Result<()> {
-    // Signals are caught from the very first, so that none is lost while starting, and
-    // none that asks for a reload ends the process.
-    let mut signalled = tokio::spawn(stop_signal());
-    let hangups = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
+struct Signals {
+    stop: JoinHandle<anyhow::Result<()>>,
+    hangups: std::io::Result<Signal>,
+}
+
+async fn watch(config: &Config, path: &Path, signals: Signals) -> anyhow::Result<()> {
+    let Signals { stop: mut signalled, hangups } = signals;
+    let hangups = hangups.context("listen for SIGHUP")?;
     let manager = Manager::of(std::process::id(), &|name| std::env::var(name).ok());
     let manager = manager.context("find the socket that NOTIFY_SOCKET names")?;
     let path = path.to_owned();

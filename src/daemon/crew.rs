@@ -14,8 +14,10 @@ use crate::rules::{Signals, Task};
 pub(super) enum Unit {
     /// The polls of an instance.
     Instance(String),
-    /// A rule or a schedule.
+    /// What a rule or a schedule does.
     Deed(String),
+    /// What fires a schedule.
+    Timer(String),
     /// What keeps what is shown true.
     Showing,
 }

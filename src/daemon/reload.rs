@@ -20,6 +20,8 @@ use crate::rules::{Deed, Ready};
 
 /// How long a delivery that was told to end may take to do so.
 const LAST_WORDS: Duration = Duration::from_secs(8);
+/// How long reading it may take: a file may never answer.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// So many that ask at the same time are heard, one after another.
 const MOST_ASKING: usize = 8;
 
@@ -105,6 +107,8 @@ struct Change {
     instances_in: Vec<config::Instance>,
     deeds_out: BTreeSet<String>,
     deeds_in: BTreeMap<String, Deed>,
+    timers_out: Vec<config::Schedule>,
+    timers_in: Vec<config::Schedule>,
 }
 
 impl Change {
@@ -117,14 +121,21 @@ impl Change {
         let instances_out: BTreeSet<String> = out.map(|instance| instance.origin.name.clone()).collect();
         let instances_in: Vec<_> = new.instances.iter().filter(|instance| !is_in(old, instance)).cloned().collect();
         let (was, is) = (Deed::all(old), Deed::all(new));
+        let is_other = |name: &String, deed: &Deed, other: &BTreeMap<String, Deed>| other.get(name) != Some(deed);
         // A script may be speaking with an instance that is to be stopped.
         let differs = |name: &String, deed: &Deed, other: &BTreeMap<String, Deed>| {
-            other.get(name) != Some(deed) || (deed.is_script() && !instances_out.is_empty())
+            is_other(name, deed, other) || (deed.is_script() && !instances_out.is_empty())
         };
+        // What fires it speaks with nobody, and misses no time while others are stopped.
+        let timers = |deeds: &BTreeMap<String, Deed>, other| {
+            let others = deeds.iter().filter(|(name, deed)| is_other(name, deed, other));
+            others.filter_map(|(_, deed)| deed.schedule().cloned()).collect::<Vec<_>>()
+        };
+        let (timers_out, timers_in) = (timers(&was, &is), timers(&is, &was));
         let deeds_out = was.iter().filter(|(name, deed)| differs(name, deed, &is)).map(|(name, _)| name.clone());
         let deeds_out: BTreeSet<String> = deeds_out.collect();
         let deeds_in = is.into_iter().filter(|(name, deed)| differs(name, deed, &was)).collect();
-        Self { instances_in, deeds_out, deeds_in, instances_out }
+        Self { instances_in, deeds_out, deeds_in, instances_out, timers_out, timers_in }
     }
 }
 
@@ -154,7 +165,7 @@ impl Daemon {
                     tracing::error!("{line}");
                 }
                 tracing::error!(
-                    "the new configuration is wrong: the one before goes on; `tubewarden check` says what is wrong"
+                    "the new configuration is wrong, or can't be taken over: the one before goes on; `tubewarden check` says what is wrong with it"
                 );
                 Err(problem)
             }
@@ -171,7 +182,13 @@ impl Daemon {
         let Some(loader) = self.reloads.loader.clone() else {
             return Err("this daemon was started without a configuration file".to_owned());
         };
-        let loaded = tokio::task::spawn_blocking(move || (loader.0)()).await;
+        let loading = tokio::task::spawn_blocking(move || (loader.0)());
+        let loaded = tokio::time::timeout(PATIENCE, loading).await;
+        let loaded = loaded.map_err(|_| {
+            format!(
+                "reading it did not end within {PATIENCE:?}: is one of its files a pipe, or on a disk that is gone?"
+            )
+        })?;
         let config =
             loaded.map_err(|panic| format!("reading it failed: {panic}"))?.map_err(|errors| errors.to_string())?;
         let change = Change::between(&self.config, &config);
@@ -180,6 +197,8 @@ impl Daemon {
             client.map_err(|error| format!("instance {}: {:#}", instance.origin.name, anyhow::anyhow!(error)))?;
         }
         let deeds = self.prepare(change.deeds_in.clone()).map_err(|error| format!("{error:#}"))?;
+        // It will have to be written to, when there is no way back.
+        self.store.try_write().await.map_err(|error| format!("{:#}", anyhow::anyhow!(error)))?;
         Ok((config, change, deeds))
     }
 
@@ -190,7 +209,8 @@ impl Daemon {
         deeds: BTreeMap<String, Ready>,
     ) -> anyhow::Result<()> {
         self.tell_what_waits_for_a_restart(&config);
-        let deeds_out: Vec<Unit> = change.deeds_out.iter().cloned().map(Unit::Deed).collect();
+        let timers_out = change.timers_out.iter().map(|schedule| Unit::Timer(schedule.name.clone()));
+        let deeds_out: Vec<Unit> = timers_out.chain(change.deeds_out.iter().cloned().map(Unit::Deed)).collect();
         self.crew.retire(&deeds_out, GRACE, LAST_WORDS).await;
         let instances_out: Vec<Unit> = change.instances_out.iter().cloned().map(Unit::Instance).collect();
         self.crew.retire(&instances_out, GRACE, Duration::ZERO).await;
@@ -215,6 +235,7 @@ impl Daemon {
         measured.into_values().for_each(crate::metrics::InstanceMetrics::remove);
         self.look_around();
         self.act(deeds).await;
+        self.fire(change.timers_in.clone()).await;
         self.keep_events.send_replace(config.state.keep_events);
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! All that acts, as the daemon starts and stops it: a task for each rule, one for each
-//! schedule, and one that keeps what is shown of them true.
+//! All that acts, as the daemon starts and stops it: a task for each rule, two for each
+//! schedule (one fires, one acts), and one that keeps what is shown of them true.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
@@ -58,6 +58,14 @@ impl Deed {
         rules.chain(schedules).map(|deed| (deed.name().to_owned(), deed)).collect()
     }
 
+    /// What fires it, if time does.
+    pub fn schedule(&self) -> Option<&config::Schedule> {
+        match self {
+            Self::Rule(_) => None,
+            Self::Schedule(schedule) => Some(schedule),
+        }
+    }
+
     pub fn is_script(&self) -> bool {
         self.action().kind() == ActionKind::Script
     }
@@ -94,10 +102,10 @@ impl Acting {
         Ok(Ready { deed, actor })
     }
 
-    /// The tasks of one of them; they end when the signals say so.
-    pub async fn start(&self, ready: Ready, clock: &Clock, signals: &Signals) -> Vec<Task> {
+    /// What makes the deliveries of one of them; it ends when the signals say so.
+    pub fn deliver(&self, ready: Ready, signals: &Signals) -> Option<Task> {
         let Ready { deed, actor } = ready;
-        let Some(owning) = self.shared.rules.owning(deed.name()) else { return Vec::new() };
+        let owning = self.shared.rules.owning(deed.name())?;
         let courier = Courier {
             owner: owning.owner,
             actor,
@@ -106,12 +114,13 @@ impl Acting {
             is_schedule: matches!(deed, Deed::Schedule(_)),
             shared: self.shared.clone(),
         };
-        let mut tasks: Vec<Task> = vec![Box::pin(courier.keep_delivering(owning.bell, signals.clone()))];
-        if let Deed::Schedule(schedule) = deed {
-            let timer = Timer { schedule, shared: self.shared.clone() };
-            tasks.push(Box::pin(timer.keep_firing(clock.clone(), signals.soon.clone()).await));
-        }
-        tasks
+        Some(Box::pin(courier.keep_delivering(owning.bell, signals.clone())))
+    }
+
+    /// What fires a schedule, whoever acts then.
+    pub async fn fire(&self, schedule: config::Schedule, clock: &Clock, signals: &Signals) -> Task {
+        let timer = Timer { schedule, shared: self.shared.clone() };
+        Box::pin(timer.keep_firing(clock.clone(), signals.soon.clone()).await)
     }
 
     /// Keeps what is shown of them true.

@@ -45,14 +45,15 @@ pub(super) fn make_private(path: &Path) {
 }
 
 /// Whether the disk takes more than a few pages. What is written for that goes at once.
-pub(super) fn has_room(path: &Path) -> bool {
+pub(super) fn try_room(path: &Path) -> io::Result<()> {
     let at = beside(path, ".room");
     let file = private().create(true).truncate(true).write(true).open(&at);
     let written = file.and_then(|mut file| {
         file.write_all(&vec![0; ROOM])?;
         file.sync_all()
     });
-    written.is_ok() & fs::remove_file(&at).is_ok()
+    let removed = fs::remove_file(&at);
+    written.and(removed)
 }
 
 /// Which file it is, whatever its name.

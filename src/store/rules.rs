@@ -77,7 +77,7 @@ impl Store {
 }
 
 /// What a rule owed that is gone: nobody delivers it, but a person may want it back.
-async fn orphan(connection: &mut SqliteConnection, rule: &str, now: Timestamp) -> sqlx::Result<()> {
+pub(super) async fn orphan(connection: &mut SqliteConnection, rule: &str, now: Timestamp) -> sqlx::Result<()> {
     sqlx::query(
         "UPDATE deliveries SET state = 'dead', is_sealed = 1, tried_at = $2,
              error = 'its rule is not in the configuration any more'

@@ -1,5 +1,6 @@
 use std::fs::{self, OpenOptions};
 use std::path::Path;
+use std::sync::Arc;
 
 use jiff::{Timestamp, ToSpan};
 use serde_json::Map;
@@ -9,6 +10,7 @@ use super::*;
 use crate::core::event::{Event, EventKind, Origin};
 use crate::core::memory::{Change, Documents};
 use crate::core::poll::PollKind;
+use crate::core::rule::{ActionKind, Owner, Terms};
 
 fn origin() -> Origin {
     Origin { name: "main".into(), url: "https://peertube.example.com".into() }
@@ -54,6 +56,25 @@ async fn assert_whole(store: &Store) -> usize {
     settled.sort_unstable();
     assert_eq!(settled, (1..=polls as i64).collect::<Vec<_>>());
     polls
+}
+
+#[tokio::test]
+async fn what_a_rule_owes_that_was_just_taken_away_is_a_dead_letter() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = daemon(&directory.path().join("state.db")).await;
+    let owner = |name: &str| {
+        let owner = Owner { name: name.into(), action: ActionKind::Webhook, terms: Terms::default() };
+        Claim { event: 0, owner: Arc::new(owner) }
+    };
+    store.enrol_rules(&[("chat", false), ("gone", false)], Timestamp::UNIX_EPOCH).await.unwrap();
+    // Between what a poll found and its turn to store it.
+    store.enrol_rules(&[("chat", false)], Timestamp::UNIX_EPOCH).await.unwrap();
+    store.commit(&Commit { claims: vec![owner("chat"), owner("gone")], ..poll(1) }).await.unwrap();
+    let listed = store.deliveries().await.unwrap();
+    let dead: Vec<_> = listed.iter().map(|one| (one.rule.as_str(), one.is_dead)).collect();
+    assert_eq!(dead, [("chat", false), ("gone", true)]);
+    assert!(listed[1].error.as_ref().unwrap().contains("not in the configuration"));
+    store.close().await.unwrap();
 }
 
 #[tokio::test]

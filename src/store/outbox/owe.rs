@@ -9,6 +9,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use crate::core::event::Event;
 use crate::core::rule::{Admission, Owner, RuleMemory};
+use crate::store::rules::orphan;
 
 /// A rule or a schedule that is to act on an event.
 #[derive(Debug, Clone)]
@@ -55,6 +56,14 @@ pub(in crate::store) async fn write_claims(
         }
         if memory != before {
             write_memory(connection, name, &memory).await?;
+        }
+        // It may have been taken away while this waited for its turn.
+        let is_known: Option<i64> = sqlx::query_scalar("SELECT 1 FROM rules WHERE name = $1")
+            .bind(name)
+            .fetch_optional(&mut *connection)
+            .await?;
+        if is_known.is_none() {
+            orphan(connection, name, now).await?;
         }
     }
     Ok(admitted)

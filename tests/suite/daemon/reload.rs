@@ -161,6 +161,50 @@ async fn what_only_a_restart_changes_is_told_at_each_reload_until_it_is_done() {
 }
 
 #[tokio::test]
+async fn a_schedule_misses_no_time_while_a_reload_waits_for_an_instance_that_hangs() {
+    let sim = quiet_instance().await;
+    // Takes what is said to it, and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let main = instance("main", &sim.url(), ROOT);
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let hanging = instance("hanging", &url, "timeout = \"60s\"\n");
+    let schedule =
+        "[[schedule]]\nname = \"tick\"\ncron = \"* * * * * *\"\ninstance = \"main\"\nscript.file = \"tick.rhai\"\n";
+    let home = Home::new(&(each_second() + &*main + &*hanging + schedule));
+    fs::write(home.file("tick.rhai"), "log.info(\"tick\");\n").unwrap();
+    let mut program = home.program("run", &["run"]);
+    program.address().await;
+    let fired = async || home.events().await.iter().filter(|event| event.kind == EventKind::ScheduleFired).count();
+    eventually("it fires", async || (fired().await >= 2).then_some(())).await;
+    home.configure("127.0.0.1:0", &(each_second() + &*main + schedule));
+    let before = fired().await;
+    program.signal("HUP");
+    eventually("it goes on firing", async || (fired().await >= before + 5).then_some(())).await;
+    let is_over = |line: &serde_json::Value| line["message"] == "the configuration was read anew";
+    assert!(!program.log().iter().any(is_over), "it still waits");
+    eventually("the reload ends", async || program.log().iter().any(is_over).then_some(())).await;
+    program.terminate();
+    assert!(program.ends().await.success());
+}
+
+#[tokio::test]
+async fn a_file_that_never_answers_keeps_nobody_from_ending() {
+    let sim = quiet_instance().await;
+    let home = Home::new(&instance("main", &sim.url(), ROOT));
+    let mut program = home.program("run", &["run"]);
+    Scraper::new(program.address().await).ready().await;
+    let pipe = home.file("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    home.configure("127.0.0.1:0", &instance("main", &sim.url(), "username = \"root\"\npassword_file = \"pipe\"\n"));
+    program.signal("HUP");
+    // Whoever reads it has opened it.
+    let opened = tokio::task::spawn_blocking(move || fs::File::options().write(true).open(pipe).unwrap());
+    let _pipe = opened.await.unwrap();
+    program.terminate();
+    assert!(program.ends().await.success());
+}
+
+#[tokio::test]
 async fn reloads_amid_work_lose_and_repeat_nothing() {
     const ROUNDS: usize = 15;
     let sim = quiet_instance().await;

@@ -101,10 +101,24 @@ async fn a_full_disk_is_told_and_heals_when_there_is_space_again() {
     let full = fs::write(&filler, vec![0; 8 << 20]).unwrap_err();
     assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
     let words = "no space is left for the state: nothing is stored or told until it is mended";
-    let mend = async || fs::remove_file(&filler).unwrap();
+    let mend = async || {
+        refuses_to_reload(&program, "No space left on device").await;
+        fs::remove_file(&filler).unwrap();
+    };
     fails_and_heals(&sim, &program, "full", words, mend).await;
+
+    // It ends as asked, whatever the disk says.
+    fs::write(&filler, vec![0; 8 << 20]).unwrap_err();
     program.terminate();
     assert_eq!(program.ends().await.code(), Some(0));
+}
+
+/// A reload that could not be carried through changes nothing, and ends nothing.
+async fn refuses_to_reload(program: &Program, why: &str) {
+    program.signal("HUP");
+    let is_told =
+        |line: &serde_json::Value| line["level"] == "ERROR" && line["message"].as_str().unwrap().contains(why);
+    eventually("the reload is refused", async || program.log().iter().any(is_told).then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -135,7 +149,10 @@ async fn a_state_that_another_program_keeps_locked_is_told_and_heals_when_it_let
     let other = state(&home.file("state.db")).await;
     let held = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
     let words = "another program keeps the state locked: nothing is stored or told until it is mended";
-    let mend = async || held.rollback().await.unwrap();
+    let mend = async || {
+        refuses_to_reload(&program, "write to the state: another program keeps").await;
+        held.rollback().await.unwrap();
+    };
     fails_and_heals(&sim, &program, "busy", words, mend).await;
     other.close().await;
     program.terminate();

@@ -4,8 +4,9 @@
 mod system;
 
 use serde_json::Value;
+use tubewarden::core::poll::PollKind;
 
-use super::harness::{each_second, eventually};
+use super::harness::{Scraper, each_second, eventually};
 use super::rules::{quiet_instance, work};
 
 use self::system::System;
@@ -112,4 +113,30 @@ async fn a_real_systemd_runs_the_unit_and_commands_in_it_as_documented() {
     assert!(system.systemctl(&["stop", "tubewarden"]).await.status.success());
     assert_eq!((system.property("Result").await, system.property("SubState").await), ("success".into(), "dead".into()));
     assert_eq!(system.log().last().unwrap()["message"], "stopped");
+}
+
+#[tokio::test]
+async fn an_instance_whose_name_nobody_knows_is_told_and_found_when_somebody_does() {
+    let sim = quiet_instance().await;
+    let host = format!("tube.test:{}", sim.address().port());
+    sim.with(|world| world.host = Some(host.clone()));
+    let Some(system) = System::boot(&config(&format!("http://{host}"))).await else { return };
+    // Nobody answers there.
+    system.replace("etc/resolv.conf", "nameserver 127.0.0.1\n");
+    assert!(system.systemctl(&["start", "tubewarden"]).await.status.success());
+    let has = |words: &str| system.log().iter().any(|line| line.to_string().contains(words));
+    eventually("it is told", async || has("failed to lookup address information").then_some(())).await;
+    assert!(!has("instance.first_look"));
+
+    system.replace("etc/hosts", "127.0.0.1 tube.test\n");
+    eventually("it is found", async || has("instance.first_look").then_some(())).await;
+    let log = system.log();
+    let address = log.iter().find_map(|line| line["listen"].as_str()).unwrap();
+    let scraper = Scraper::new(address.parse().unwrap());
+    // What ends from now on is to be told.
+    let polled = async || (scraper.scrape().await.polls_with("main", PollKind::Jobs, "ok") > 0.0).then_some(());
+    eventually("its jobs are looked at", polled).await;
+    work(&sim, 1);
+    all_say(&system, 0, [("the event", "job.completed")].into_iter()).await;
+    assert_eq!(system.property("NRestarts").await, "0");
 }

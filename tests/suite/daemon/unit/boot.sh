@@ -15,6 +15,10 @@ if [ -z "${3:-}" ]; then
 fi
 
 mount --make-rprivate /
+# First of all, for what comes next may hide where it lies.
+mount -t tmpfs tmpfs /usr/local/bin
+touch /usr/local/bin/tubewarden
+mount --bind "$program" /usr/local/bin/tubewarden
 umount --lazy /sys/fs/cgroup
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mount -t tmpfs tmpfs /run
@@ -23,9 +27,6 @@ rm -rf "$home/etc/tubewarden"
 mv "$home/tubewarden" "$home/etc/tubewarden"
 mount --bind "$home/etc" /etc
 mount --bind "$home/lib" /var/lib
-mount -t tmpfs tmpfs /usr/local/bin
-touch /usr/local/bin/tubewarden
-mount --bind "$program" /usr/local/bin/tubewarden
 # What systemd mounts for a service must be seen by it.
 mount --make-rshared /
 # No unit but ours, and nothing that a container may not do.

@@ -87,6 +87,12 @@ impl System {
         fs::write(self.file("etc/tubewarden/config.toml"), config).unwrap();
     }
 
+    /// Another file in the place of one, or of a link to one.
+    pub(super) fn replace(&self, name: &str, text: &str) {
+        let _ = fs::remove_file(self.file(name));
+        fs::write(self.file(name), text).unwrap();
+    }
+
     /// Takes these lines of the example for commands.
     pub(super) fn let_out(&self, directives: &[&str]) {
         let mut drop_in = "[Service]\n".to_owned();
