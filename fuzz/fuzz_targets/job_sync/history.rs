@@ -103,7 +103,9 @@ struct Job {
 impl Job {
     fn to_add(&self) -> NewJob {
         let name = TYPES[usize::from(self.job_type) % TYPES.len()];
-        let mut job = NewJob::new(name).run(Duration::from_millis(100 * u64::from(self.run)));
+        // None ends at the instant at which it began: that could be the first look's, which then
+        // saw it unfinished and has it end no later than itself.
+        let mut job = NewJob::new(name).run(Duration::from_millis(1 + 100 * u64::from(self.run)));
         job.priority = self.priority.map(u64::from);
         job.delay = Duration::from_secs(self.delay.unwrap_or_default().into());
         // Mostly none does.
